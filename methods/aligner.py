@@ -1,0 +1,85 @@
+"""The contract that every method keeps: `Aligner.align(reference, sources) -> Alignment`.
+
+Convention (docs/architecture.md, "Geometry"): images are `(B, 3, H, W)`, RGB, float32 in [0, 1]; pixel centres lie at
+integers, x to the right, y down; `H_ab` maps pixels of a to pixels of b, so that bringing b into the frame of a samples
+b at `H_ab x_a`; flow is `(B, 2, H, W)`, (x, y) in pixels, from the reference frame into the source.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass
+class Alignment:
+    """What a method found out about one batch of references and their N sources each.
+
+    Attributes:
+        image: `(B, 3, H, W)` in [0, 1], the sources brought into the reference frame, merged where N > 1; zero where
+            `mask` is zero.
+        mask: `(B, 1, H, W)` in {0, 1}, where `image` is covered by a source.
+        homography: `(B, N, 3, 3)`, reference pixels to source pixels, scaled to `h33 = 1`, where the method has one.
+        flow: `(B, N, 2, H, W)`, pixels, reference to source, where the method has one.
+        confidence: `(B,)` in [0, 1], where the method has one.
+        extras: method-specific tensors (mesh, dynamic mask, weights).
+    """
+
+    image: Tensor
+    mask: Tensor
+    homography: Tensor | None = None
+    flow: Tensor | None = None
+    confidence: Tensor | None = None
+    extras: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Aligner(ABC):
+    """Anything that brings sources into the frame of a reference."""
+
+    name: ClassVar[str]
+    """The name in the registry."""
+
+    max_sources: ClassVar[int | None] = 1
+    """How many sources one call takes: 1 for the pair methods, None for any number."""
+
+    @abstractmethod
+    def align(self, reference: Tensor, sources: Tensor) -> Alignment:
+        """Bring `sources` into the frame of `reference`.
+
+        Args:
+            reference: `(B, 3, H, W)`, RGB in [0, 1].
+            sources: `(B, N, 3, h, w)`, RGB in [0, 1]; may have another size than the reference.
+
+        Returns:
+            The alignment at the full resolution of the reference.
+        """
+
+
+class LearnedAligner(nn.Module, Aligner):
+    """An `Aligner` with weights: trained by `raylign train`, saved as safetensors and JSON."""
+
+    Config: ClassVar[type]
+    """The frozen dataclass of the method's hyperparameters; the only constructor argument."""
+
+    batch_kind: ClassVar[Literal["pair", "sequence"]] = "pair"
+    """What `training_step` eats: batches of pairs or of sequences."""
+
+    config: Any
+
+    @abstractmethod
+    def training_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Losses of one batch; the key `loss` is the sum that is minimised.
+
+        Args:
+            batch: for pairs `reference (B,3,S,S)`, `source (B,3,S,S)` in [0, 1] at the working size and, where known,
+                `homography (B,3,3)` reference to source.
+        """
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return next(self.parameters()).device

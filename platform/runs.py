@@ -1,0 +1,73 @@
+"""The run folder: `runs/<command>/<name>/` with `config.yaml`, and whatever the command makes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..methods.errors import InputError
+from .data.shards import write_error
+
+RUNS = Path("runs")
+
+
+def run_folder(command: str, name: str, root: str | Path | None = None) -> Path:
+    """The absolute folder of a run, made if it is not there.
+
+    Args:
+        command: `train`, `tune`, ...
+        name: the run's name.
+        root: instead of `runs` in the working directory.
+
+    Raises:
+        InputError: the folder cannot be made.
+    """
+    if not name or name.startswith((".", "-")) or "/" in name:
+        raise InputError(f"'{name}' cannot name a run; use letters, digits, '.', '_' and '-'")
+    folder = (Path(root or RUNS) / command / name).absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_error(folder, error) from None
+    return folder
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all.
+
+    Raises:
+        InputError: the place is full or not writable.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise write_error(path, error) from None
+
+
+def write_config(folder: Path, options: Any) -> None:
+    """Write the fully resolved options of a command to `config.yaml`."""
+    plain = json.loads(json.dumps(dataclasses.asdict(options), default=str))
+    write_text(folder / "config.yaml", yaml.safe_dump(plain, sort_keys=False))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a `config.yaml`.
+
+    Raises:
+        InputError: it is missing or not a mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {path}: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is not a configuration; it must be a YAML mapping")
+    return content

@@ -1,0 +1,1 @@
+"""The only place that imports bpy, inside the render actor."""
