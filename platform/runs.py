@@ -71,3 +71,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path} is not a configuration; it must be a YAML mapping")
     return content
+
+
+def absolute_url(url: str) -> str:
+    """A dataset's URL with a local path made absolute, so that it means the same in every process."""
+    if "://" in url or "::" in url:
+        return url
+    return str(Path(url).expanduser().absolute())

@@ -67,13 +67,17 @@ class DatasetInfo:
         try:
             raw = filesystem.cat_file(f"{root}/dataset.json")
         except (FileNotFoundError, NotADirectoryError):
-            raise DatasetError(f"no dataset at {url}: dataset.json is missing; make one with 'raylign render'") from None
+            raise DatasetError(
+                f"no dataset at {url}: dataset.json is missing; make one with 'raylign render'"
+            ) from None
         except OSError as error:
             raise DatasetError(f"cannot read {url}/dataset.json: {error}") from None
         try:
             content = json.loads(raw)
             if content["version"] != FORMAT_VERSION:
-                raise DatasetError(f"{url} has format version {content['version']}; this raylign reads {FORMAT_VERSION}")
+                raise DatasetError(
+                    f"{url} has format version {content['version']}; this raylign reads {FORMAT_VERSION}"
+                )
             return cls(**content)
         except (ValueError, KeyError, TypeError):
             raise DatasetError(f"{url}/dataset.json is not a dataset description; render the dataset again") from None

@@ -52,3 +52,8 @@ class TrainingSpec:
     """Fields of `raylign.platform.data.augment.AugmentOptions` that differ from their defaults."""
     model: dict[str, Any] = field(default_factory=dict)
     """Fields of the method's `Config` that differ from their defaults."""
+
+
+def tuples(content: dict[str, Any]) -> dict[str, Any]:
+    """Field values for a dataclass from plain data, which has lists where the dataclass has tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}

@@ -1,0 +1,50 @@
+# Each target sets up what it needs: a fresh clone and `make demo` are enough.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.up-to-date
+ROOMS := methods platform rendering serve tune tests
+TYPED := raylign.methods raylign.platform raylign.rendering raylign.serve raylign.tune
+
+.PHONY: setup lock demo test test-slow lint format clean
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
+		|| { echo "make setup: Python 3.11 is needed (Blender's module decides); set PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	mkdir -p .typing && ln -sfn .. .typing/raylign
+	touch $(STAMP)
+
+# Resolve the ranges of pyproject.toml anew and pin the result.
+lock:
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet --upgrade pip setuptools wheel
+	$(VENV)-lock/bin/python -m pip install --quiet '.[render,dev]'
+	$(VENV)-lock/bin/python -m pip freeze --exclude raylign > requirements.lock
+	rm -rf $(VENV)-lock
+
+demo: setup
+	$(BIN)/raylign demo
+
+test: setup
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-slow: setup
+	$(BIN)/python -m pytest -m slow
+
+lint: setup
+	$(BIN)/ruff check $(ROOMS)
+	$(BIN)/ruff format --check $(ROOMS)
+	MYPYPATH=.typing $(BIN)/mypy --namespace-packages --explicit-package-bases $(addprefix -p ,$(TYPED))
+
+format: setup
+	$(BIN)/ruff check --fix $(ROOMS)
+	$(BIN)/ruff format $(ROOMS)
+
+clean:
+	rm -rf $(VENV) .typing build *.egg-info .mypy_cache .ruff_cache .pytest_cache
