@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
 
 import torch
+from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
+
+from .errors import InputError
 
 
 @dataclass
@@ -59,11 +63,34 @@ class Aligner(ABC):
         """
 
 
-class LearnedAligner(nn.Module, Aligner):
-    """An `Aligner` with weights: trained by `raylign train`, saved as safetensors and JSON."""
+def single_source(reference: Tensor, sources: Tensor) -> Tensor:
+    """The source `(B, 3, h, w)` of a pair method.
+
+    Raises:
+        InputError: the tensors are not one reference `(B, 3, H, W)` with one source each `(B, 1, 3, h, w)`.
+    """
+    if reference.dim() != 4 or reference.shape[1] != 3 or sources.dim() != 5 or sources.shape[2] != 3:
+        raise InputError(
+            f"reference must be (B, 3, H, W) and sources (B, N, 3, h, w), not {tuple(reference.shape)} and "
+            f"{tuple(sources.shape)}"
+        )
+    if len(reference) != len(sources) or sources.shape[1] != 1:
+        raise InputError(
+            f"this method aligns one source with each reference, not sources of shape {tuple(sources.shape)} with "
+            f"{len(reference)} references"
+        )
+    return sources[:, 0]
+
+
+class LearnedAligner(nn.Module, PyTorchModelHubMixin, Aligner):
+    """An `Aligner` with weights: trained by `raylign train`, saved as safetensors and JSON.
+
+    A subclass is built from its configuration, `Method(config)`, and takes the keyword `initialise=False` when all its
+    weights will come from a checkpoint.
+    """
 
     Config: ClassVar[type]
-    """The frozen dataclass of the method's hyperparameters; the only constructor argument."""
+    """The frozen dataclass of the method's hyperparameters; the only positional constructor argument."""
 
     batch_kind: ClassVar[Literal["pair", "sequence"]] = "pair"
     """What `training_step` eats: batches of pairs or of sequences."""
@@ -72,12 +99,36 @@ class LearnedAligner(nn.Module, Aligner):
 
     @abstractmethod
     def training_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Losses of one batch; the key `loss` is the sum that is minimised.
+        """Losses of one batch; the key `loss` is the sum that is minimised, the others are its unweighted parts.
 
         Args:
             batch: for pairs `reference (B,3,S,S)`, `source (B,3,S,S)` in [0, 1] at the working size and, where known,
                 `homography (B,3,3)` reference to source.
         """
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **download: Any) -> Self:
+        """The model of a checkpoint folder, or of a repository on the Hugging Face hub, in evaluation mode.
+
+        Args:
+            pretrained_model_name_or_path: a folder written by `save_pretrained`, or the id of a repository.
+            download: arguments of `huggingface_hub.snapshot_download` (revision, token, cache_dir, local_files_only).
+
+        Raises:
+            CheckpointError: no complete checkpoint of this method is there.
+        """
+        from .checkpoints import download_checkpoint, read_checkpoint
+
+        folder = Path(pretrained_model_name_or_path)
+        if not folder.is_dir():
+            folder = download_checkpoint(str(pretrained_model_name_or_path), **download)
+        return read_checkpoint(folder, cls)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """What the mixin's `save_pretrained` and `push_to_hub` write."""
+        from .checkpoints import write_checkpoint
+
+        write_checkpoint(save_directory, self)
 
     @property
     def device(self) -> torch.device:

@@ -97,5 +97,3 @@ def _entry(name: str) -> MethodEntry:
         return _entries()[name]
     except KeyError:
         raise UnknownMethodError(f"unknown method '{name}'; choose one of {', '.join(names())}") from None
-
-

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from ...methods.geometry import homography_from_corners, image_corners, warp_homography
+from ...methods.geometry import homography_from_points, homography_positions, sample
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def view_homography(corners: Tensor, size: int, height: int, width: int) -> Tens
     """
     area = torch.tensor([[-0.5, -0.5], [size - 0.5, -0.5], [-0.5, size - 0.5], [size - 0.5, size - 0.5]])
     target = corners.double() * torch.tensor([width, height], dtype=torch.float64) - 0.5
-    return homography_from_corners(area.double().expand(len(corners), 4, 2), target)
+    return homography_from_points(area.double().expand(len(corners), 4, 2), target)
 
 
 def render_views(pictures: Tensor, to_picture: Tensor, size: int) -> Tensor:
@@ -112,8 +112,7 @@ def render_views(pictures: Tensor, to_picture: Tensor, size: int) -> Tensor:
         pool = torch.diag(torch.tensor([1 / factor, 1 / factor, 1.0], dtype=torch.float64))
         pool[:2, 2] = 0.5 / factor - 0.5
         to_picture = pool @ to_picture
-    image, _ = warp_homography(pictures, to_picture, (size, size), padding="border")
-    return image
-
-
-__all__ = ["AugmentOptions", "PairViews", "draw_views", "image_corners", "render_views", "view_homography"]
+    # A view of the whole frame reaches half a pixel beyond the outer pixel centres: there the border repeats.
+    limit = torch.tensor([pictures.shape[-1] - 1.0, pictures.shape[-2] - 1.0])
+    positions = homography_positions(to_picture, (size, size))
+    return sample(pictures, torch.minimum(positions.clamp_min(0), limit))

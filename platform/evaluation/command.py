@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -14,6 +14,9 @@ from ...methods.errors import InputError
 from ..arguments import parse
 from ..progress import Progress
 from ..runs import absolute_url, write_text
+
+if TYPE_CHECKING:
+    from ..alignment import ModelChoice
 
 
 @dataclass(frozen=True)
@@ -44,20 +47,18 @@ def main(arguments: list[str]) -> int:
     for path in (options.json, options.html):
         if path is not None and not path.absolute().parent.is_dir():
             raise InputError(f"the folder of {path} does not exist; make it or choose another place")
+    from ..alignment import load_model
     from ..data.samples import Samples
-    from .evaluate import evaluate, set_evaluation_mode, summarise
+    from .evaluate import evaluate, summarise
 
     url = absolute_url(options.data)
     samples = Samples(url, options.split)
-    aligners = {
-        label: set_evaluation_mode(aligner)
-        for name in options.methods
-        for label, aligner in [load_named(name, options.tracking_uri)]
-    }
+    choices = [choose(name, options.tracking_uri) for name in options.methods]
+    models = [(choice, load_model(choice)) for choice in choices]
     pairs = sum(len(samples.frame_names(position)) - 1 for position in range(len(samples)))
     pairs = min(pairs, options.limit or pairs)
-    with Progress("evaluating", pairs * len(aligners), "pair") as bar:
-        results = evaluate(aligners, url, options.split, limit=options.limit, advance=bar.advance)
+    with Progress("evaluating", pairs * len(models), "pair") as bar:
+        results = evaluate(models, url, options.split, limit=options.limit, advance=bar.advance)
     rows = summarise(results, samples.reader.info.generator)
     settings = {**asdict(options), "data": url, "seed": samples.reader.info.seed}
     document = {"rows": rows, "settings": {name: value for name, value in settings.items() if name not in _UNSHOWN}}
@@ -72,26 +73,21 @@ def main(arguments: list[str]) -> int:
 _UNSHOWN = ("json", "html", "tracking_uri")
 
 
-def load_named(name: str, tracking_uri: str | None) -> tuple[str, Any]:
-    """A label and a ready aligner for a method's name, a checkpoint folder, or a registered model.
+def choose(name: str, tracking_uri: str | None) -> ModelChoice:
+    """A classical method by name, a checkpoint folder, or a registered model.
 
     Raises:
         InputError: it is none of the three.
     """
-    from ...methods.registry import load, names
+    from ...methods.registry import names
+    from ..alignment import choose_model
 
-    if name in names() or Path(name).is_dir():
-        label = name if name in names() else Path(name).name
-        if label == "checkpoint":  # runs/train/NAME/checkpoint: the run's name says more
-            label = Path(name).absolute().parent.name
-        return label, load(name)
-    from ..models import resolve_model
-
+    if name in names(learned=False):
+        return choose_model(name)
     try:
-        model = resolve_model(name, tracking_uri)
+        return choose_model(checkpoint=name, tracking_uri=tracking_uri)
     except InputError as error:
-        raise InputError(f"--methods {name}: no method, checkpoint folder or model ({error})") from None
-    return f"{model.name} (v{model.version})", load(model.checkpoint)
+        raise InputError(f"--methods {name}: no method, checkpoint folder or trained model ({error})") from None
 
 
 _UNITS = {"psnr_overlap": "dB", "psnr": "dB", "corner_error": "px", "e2": "px", "seconds": "s"}

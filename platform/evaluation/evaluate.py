@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ...methods.aligner import Aligner
 from ...methods.errors import DatasetError
-from ..alignment import align_images
+from ..alignment import ModelChoice, align_images
 from ..data.samples import Samples, float_image
 from .metrics import homography_metrics, picture_metrics
 
@@ -44,7 +41,7 @@ class PairResult:
 
 
 def evaluate(
-    aligners: dict[str, Aligner],
+    models: list[tuple[ModelChoice, Aligner]],
     url: str,
     split: str,
     *,
@@ -54,7 +51,7 @@ def evaluate(
     """Run every aligner on every pair (0, k) of a split.
 
     Args:
-        aligners: label to method.
+        models: what to measure.
         url: the dataset.
         split: one of its splits.
         limit: at most so many pairs, spread over the samples; None means all.
@@ -73,29 +70,27 @@ def evaluate(
     if limit is not None and limit < len(plan):
         plan = [plan[round(step * (len(plan) - 1) / max(1, limit - 1))] for step in range(limit)]
     results = []
-    for label, aligner in aligners.items():
+    for choice, aligner in models:
         position = -1
         for index, k in plan:
             if index != position:
                 position, sample = index, samples[index]
-            metrics = measure(
-                aligner, float_image(sample.frames[0]), float_image(sample.frames[k]), sample.homography(0, k)
-            )
-            results.append(PairResult(label, sample.key, k, metrics))
+            reference, source = float_image(sample.frames[0]), float_image(sample.frames[k])
+            metrics = measure(choice, aligner, reference, source, sample.homography(0, k))
+            results.append(PairResult(choice.name, sample.key, k, metrics))
             advance(1)
     return results
 
 
-def measure(aligner: Aligner, reference: Tensor, source: Tensor, homography: Tensor | None) -> dict[str, float]:
+def measure(
+    choice: ModelChoice, aligner: Aligner, reference: Tensor, source: Tensor, homography: Tensor | None
+) -> dict[str, float]:
     """Align one pair and measure it; pictures `(3, H, W)` in [0, 1], true homography `(3, 3)` or None."""
-    began = time.perf_counter()
-    found = align_images(aligner, reference, [source])
-    seconds = time.perf_counter() - began
-    metrics = picture_metrics(reference, found.image[0], found.mask[0])
+    found = align_images(aligner, reference, [source], choice)
+    metrics = picture_metrics(reference, found.image, found.mask[None])
     if homography is not None and found.homography is not None:
-        metrics |= homography_metrics(found.homography[0, 0], homography, *reference.shape[-2:])
-    metrics["seconds"] = seconds
-    return metrics
+        metrics |= homography_metrics(found.homography[0], homography, *reference.shape[-2:])
+    return {**metrics, "seconds": found.facts["seconds"]}
 
 
 def summarise(results: list[PairResult], dataset: str) -> list[dict[str, Any]]:
@@ -128,15 +123,3 @@ def _statistics(values: list[tuple[str, float]]) -> dict[str, float]:
     low, high = np.quantile(means, [0.025, 0.975])
     spread = float(numbers.std(ddof=1)) if len(numbers) > 1 else 0.0
     return {"mean": float(numbers.mean()), "std": spread, "ci95": float(high - low) / 2}
-
-
-def finite(value: float) -> float | None:
-    """A number for JSON, which has no NaN and no infinity."""
-    return value if math.isfinite(value) else None
-
-
-def set_evaluation_mode(aligner: Aligner) -> Aligner:
-    """Switch a learned method to evaluation mode; classical ones have none."""
-    if isinstance(aligner, torch.nn.Module):
-        aligner.eval()
-    return aligner

@@ -20,7 +20,7 @@ import torch
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from ...methods.geometry import apply_homography, image_corners
+from ...methods.geometry import image_corners, transform_points
 
 PSNR_CAP = 100.0
 """PSNR of equal pictures, in dB, instead of infinity."""
@@ -87,8 +87,8 @@ def homography_metrics(found: Tensor, true: Tensor, height: int, width: int) -> 
         corner_error and e2 in pixels, e1 without unit (DIAR section 6.3).
     """
     found, true = found.double().cpu(), true.double().cpu()
-    corners = image_corners(height, width).double()
-    distance = (apply_homography(found[None], corners[None]) - apply_homography(true[None], corners[None])).norm(dim=-1)
+    corners = image_corners((height, width))
+    distance = (transform_points(found[None], corners[None]) - transform_points(true[None], corners[None])).norm(dim=-1)
     mean = float(distance.mean())
     return {
         "corner_error": mean,

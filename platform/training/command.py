@@ -20,6 +20,7 @@ from ...methods.registry import method_class, names
 from ..arguments import parse
 from ..progress import Progress
 from ..runs import absolute_url, read_yaml, run_folder, write_text
+from .history import append_epoch, read_history
 from .options import LoopOptions, TrainingSpec
 
 HELP = """usage: raylign train METHOD --data URL [OPTIONS]
@@ -236,30 +237,14 @@ class _Bookkeeper:
             params = flatten(spec_to_dict(spec))
             self._run = tracker.start_run("train", name, params, {"method": spec.method, "raylign.run": name})
             write_text(known, json.dumps({"run_id": self._run.run_id}))
-        self._tracker = tracker
-
-    def history(self) -> list[dict[str, float]]:
-        """Metrics of all epochs so far; an epoch that was repeated after a restart counts once, as it was last."""
-        path = self._folder / "metrics.jsonl"
-        if not path.exists():
-            return []
-        epochs: dict[float, dict[str, float]] = {}
-        for line in path.read_text().splitlines():
-            try:
-                entry = json.loads(line)
-            except ValueError:  # a line cut off by a kill
-                continue
-            epochs[entry["epoch"]] = entry
-        return [epochs[number] for number in sorted(epochs)]
 
     def epochs(self) -> int:
         """Epochs that are done."""
-        return len(self.history())
+        return len(read_history(self._folder))
 
     def epoch(self, metrics: dict[str, float]) -> None:
         """Keep the metrics of one epoch."""
-        with (self._folder / "metrics.jsonl").open("a") as stream:
-            stream.write(json.dumps(metrics) + "\n")
+        append_epoch(self._folder, metrics)
         if self._run:
             self._run.log_metrics(metrics, int(metrics["epoch"]))
 
@@ -282,7 +267,7 @@ class _Bookkeeper:
         shutil.rmtree(target, ignore_errors=True)
         staged.rename(target)
         shutil.rmtree(best, ignore_errors=True)
-        history = self.history()
+        history = read_history(self._folder)
         write_text(self._folder / "report.html", training_report(self._name, self._spec, history))
         chosen = max(history, key=lambda entry: entry.get("val_psnr_overlap", float("-inf")))
         metrics = {key: value for key, value in chosen.items() if key.startswith("val_")}
@@ -290,10 +275,9 @@ class _Bookkeeper:
         if self._run:
             from ..models import register
 
-            self._run.log_artifact(target, "checkpoint")
             self._run.log_artifact(self._folder / "config.yaml")
             self._run.log_artifact(self._folder / "report.html")
-            version = register(self._tracker, self._run.run_id, target, self._spec.method, self._name, metrics)
+            version = register(self._uri, self._run.run_id, target, self._spec.method, self._name, metrics)
             lines.append(
                 f"model       version {version.version}; 'raylign promote {version.version}' makes it the champion"
             )

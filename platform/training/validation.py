@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...methods.aligner import LearnedAligner
-from ...methods.geometry import apply_homography, image_corners
+from ...methods.geometry import image_corners, transform_points
 
 
 def masked_psnr(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
@@ -48,9 +48,9 @@ def validate(
         known = batch["homography"].isfinite().all((1, 2))
         if found.homography is not None and known.any():
             size = batch["reference"].shape[-1]
-            corners = image_corners(size, size).to(device).double().expand(int(known.sum()), 4, 2)
-            truth = apply_homography(batch["homography"][known], corners)
-            guess = apply_homography(found.homography[known, 0].double(), corners)
+            corners = image_corners((size, size), device=device)[None]
+            truth = transform_points(batch["homography"][known], corners.expand(int(known.sum()), 4, 2))
+            guess = transform_points(found.homography[known, 0].double(), corners.expand(int(known.sum()), 4, 2))
             corner.append((truth - guess).norm(dim=-1).mean(-1))
     metrics = {
         "val_psnr_overlap": float(torch.cat(psnr).mean()),

@@ -1,0 +1,82 @@
+"""Hyperparameters of the cross-scale method. Field docstrings are the help texts of the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import InputError
+
+@dataclass(frozen=True)
+class CrossScaleConfig:
+    """The defaults are the paper's configuration; `linear`, `branch` and `trunk` are layout "F" of docs/methods."""
+
+    backbone: Literal["resnet18", "resnet34", "resnet50"] = "resnet50"
+    """Feature extractor, shared by both images: fine features from its layer2, coarse ones from its layer3."""
+    backbone_weights: str | None = None
+    """Start of the backbone: None (random), 'imagenet' (downloads torchvision's weights) or the path of a .safetensors
+    or .pth state dict of the same ResNet. Not read again when a checkpoint is loaded."""
+    norm: Literal["auto", "batch", "frozen"] = "auto"
+    """BatchNorm of the backbone: 'batch' trains it and its statistics, 'frozen' keeps the given statistics, which
+    small batches would spoil; 'auto' is 'frozen' with backbone weights and 'batch' without, where there are no
+    statistics worth keeping."""
+    stem_pool: bool = True
+    """The max-pool of the ResNet's stem. Without it features have strides 4 and 8 instead of 8 and 16, as at twice the
+    working size, and cost four times as much; our option, for working sizes below 256."""
+    levels: int = 2
+    """N: how often the fine features are halved; N^2 + N cross-scale correlations are made (0 to 3)."""
+    mesh: tuple[int, int] = (13, 13)
+    """Rows and columns of mesh vertices."""
+    working_size: int = 512
+    """Side in pixels of the square that the network sees; a multiple of 16, 96 to 1024."""
+    branch: tuple[int, int, int, int] = (32, 64, 128, 256)
+    """Channels of each correlation branch: after its first convolution, then after each of its three stages."""
+    trunk: int = 512
+    """Channels of the convolutions on both branches together."""
+    linear: tuple[int, int] = (2048, 1024)
+    """Widths of the two hidden linear layers of each regression head."""
+    smallest_map: int = 1
+    """A max-pool is left out where it would make a side of the map shorter than this. 1 is the paper's layout; at small
+    working sizes 2 to 4 keeps the final maps as large as the paper's are at 512."""
+    centred_correlation: bool = False
+    """Subtract each picture's mean feature before the correlation. Our option, for training from scratch: features
+    after a ReLU all point the same way, which hides the matches."""
+    head_norm: Literal["none", "batch"] = "none"
+    """BatchNorm after each convolution of the correlation branches and trunks. The paper names none; our option, for
+    training from scratch: what differs between two pairs is a small part of a correlation, and drowns without it."""
+    content_weight: float = 1.0
+    """Weight of the content loss."""
+    homography_content_weight: float = 3.0
+    """Weight of the two homography terms inside the content loss, against 1 for the mesh term."""
+    shape_weight: float = 10.0
+    """alpha: weight of the shape-preserving loss."""
+    jnd_weight: float = 1.0
+    """beta: weight of the just-noticeable-difference loss."""
+    edge_protection: bool = False
+    """Edge protection in the thresholds of the just-noticeable-difference loss (Canny on the CPU at every step)."""
+    supervision: float = 0.0
+    """Weight of the corner loss, for data with known homographies: L1 distance of the four corners and of the mesh
+    vertices in units of 1/16 of the working size. 0 is the paper, which has no ground truth."""
+
+    def __post_init__(self) -> None:
+        # JSON and YAML have no tuples.
+        for name in ("mesh", "branch", "linear"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.working_size % 16 or not 96 <= self.working_size <= 1024:
+            raise InputError(f"working_size must be a multiple of 16 from 96 to 1024, not {self.working_size}")
+        if not 0 <= self.levels <= 3:
+            raise InputError(f"levels must be 0 to 3, not {self.levels}")
+        if len(self.mesh) != 2 or min(self.mesh) < 3:
+            raise InputError(f"mesh must have at least 3 rows and 3 columns of vertices, not {self.mesh}")
+        if self.smallest_map < 1:
+            raise InputError(f"smallest_map must be at least 1, not {self.smallest_map}")
+
+    @property
+    def fine_stride(self) -> int:
+        """Pixels from one fine feature to the next; coarse features lie twice as far apart."""
+        return 8 if self.stem_pool else 4
+
+    @property
+    def frozen_norm(self) -> bool:
+        """Whether the backbone's BatchNorm keeps its statistics and its affine part."""
+        return self.norm == "frozen" or (self.norm == "auto" and self.backbone_weights is not None)

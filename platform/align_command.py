@@ -1,0 +1,179 @@
+"""`raylign align`: bring picture files into the frame of a reference."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from ..methods.errors import InputError
+from .alignment import AUTO, AlignedPicture, align_images, choose_model, load_model, transform_arrays, unreliable
+from .arguments import parse
+from .images import check_fits, check_image, encode_image, output_format, read_image, write_files
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_REPORT_SIDE = 800
+"""Pictures in the report are shown at no more than this many pixels a side."""
+
+
+@dataclass(frozen=True)
+class AlignOptions:
+    """Bring one or more pictures into the frame of a reference.
+
+    Exit status: 0 done, 2 an input is wrong, 3 no reliable alignment was found (then nothing is written).
+    """
+
+    reference: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="REF")]
+    """The picture whose frame counts: PNG, JPEG, WebP or TIFF."""
+    sources: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SRC [SRC ...]")]
+    """The picture to bring into that frame; several for methods that merge."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="OUT")]
+    """Where the result goes; .png, .webp (both lossless) or .jpg."""
+    method: str = AUTO
+    """A method's name; auto takes the champion if there is one, else sift."""
+    checkpoint: str | None = None
+    """A checkpoint folder, or a model of 'raylign models': champion, a version number or a run's name."""
+    save_transform: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
+    """Also write flow (pixels, reference to source), mask, confidence and homography."""
+    report: Annotated[Path | None, tyro.conf.arg(metavar="FILE.html")] = None
+    """Also write a page that shows before and after."""
+    alpha: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Make OUT transparent where no source covers it."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print one line of facts as JSON on standard output."""
+    force: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Write the result even if its confidence is under the method's threshold."""
+    tracking_uri: str | None = None
+    """MLflow store; by default MLFLOW_TRACKING_URI, else runs/mlflow.db."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """`raylign align REF SRC [SRC ...] -o OUT`.
+
+    Raises:
+        InputError: an argument or a picture is wrong; nothing was written.
+        UnreliableAlignmentError: the confidence is under the threshold; nothing was written.
+    """
+    options = parse(AlignOptions, arguments, "align")
+    if not options.sources:
+        raise InputError("missing SRC; give the picture to align (see 'raylign align --help')")
+    format_name = _check_outputs(options)
+    labelled = {f"REF {options.reference}": options.reference}
+    labelled |= {f"SRC {source}": source for source in options.sources}
+    sizes = {label: check_image(path, label) for label, path in labelled.items()}
+    check_fits(format_name, sizes[f"REF {options.reference}"], f"--out {options.out}")
+    choice = choose_model(options.method, options.checkpoint, options.tracking_uri)
+    aligner = load_model(choice)
+
+    reference = read_image(options.reference, f"REF {options.reference}")
+    sources = [read_image(source, f"SRC {source}") for source in options.sources]
+    aligned = align_images(aligner, reference, sources, choice)
+    written = aligned.reliable or options.force
+    facts = aligned.facts | {"out": str(options.out) if written else None}
+    if written:
+        write_files(_contents(options, format_name, reference, sources, aligned))
+    if options.json:
+        print(json.dumps(facts, allow_nan=False))
+    elif written:
+        print(_summary(facts))
+    if not written:
+        raise unreliable(aligned)
+
+
+def _check_outputs(options: AlignOptions) -> str:
+    """Check every output before any work; returns the format of OUT."""
+    format_name = output_format(options.out, "--out", alpha=options.alpha)
+    outputs = {"--out": options.out, "--save-transform": options.save_transform, "--report": options.report}
+    suffixes = {"--save-transform": ".npz", "--report": ".html"}
+    taken = {path.resolve(): name for name, path in _inputs(options)}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        if option in suffixes and path.suffix.lower() != suffixes[option]:
+            raise InputError(f"{option} {path}: the name must end in {suffixes[option]}")
+        if path.exists() and not path.is_file():
+            raise InputError(f"{option} {path}: this is not a regular file; give a file name")
+        folder = path.resolve().parent
+        if not folder.is_dir():
+            raise InputError(f"{option} {path}: there is no folder {folder}; make it first")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise InputError(f"{option} {path}: the folder {folder} is not writable; choose another place")
+        if path.resolve() in taken:
+            raise InputError(f"{option} {path} would overwrite {taken[path.resolve()]}; give another name")
+        taken[path.resolve()] = option
+    return format_name
+
+
+def _inputs(options: AlignOptions) -> Iterable[tuple[str, Path]]:
+    yield "REF", options.reference
+    for source in options.sources:
+        yield "SRC", source
+
+
+def _contents(
+    options: AlignOptions, format_name: str, reference: Tensor, sources: Sequence[Tensor], aligned: AlignedPicture
+) -> dict[Path, bytes]:
+    """Everything that is to be written, as bytes."""
+    contents = {options.out: encode_image(aligned.image, aligned.mask if options.alpha else None, format_name)}
+    if options.save_transform:
+        import numpy as np
+
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **transform_arrays(aligned))
+        contents[options.save_transform] = buffer.getvalue()
+    if options.report:
+        contents[options.report] = _report(reference, sources, aligned).encode()
+    return contents
+
+
+def _summary(facts: dict[str, Any]) -> str:
+    model = "" if facts["model"] == facts["method"] else f" ({facts['model']})"
+    confidence = "" if facts["confidence"] is None else f", confidence {facts['confidence']:.3f}"
+    width, height = facts["reference"]
+    return (
+        f"{facts['out']}: {width} x {height}, {facts['method']}{model}{confidence}, "
+        f"overlap {facts['overlap']:.1%}, {facts['seconds']:.2f} s"
+    )
+
+
+def _report(reference: Tensor, sources: Sequence[Tensor], aligned: AlignedPicture) -> str:
+    """A self-contained page: the reference over each source as it came, and over the result."""
+    from . import report
+
+    facts = aligned.facts
+    size = (reference.shape[1], reference.shape[2])
+    below = _preview(reference, size)
+    before = [
+        report.slider(_preview(source, size), below, f"reference (left) and source {number} as it came (right)")
+        for number, source in enumerate(sources, start=1)
+    ]
+    after = report.slider(_preview(aligned.image, size), below, "reference (left) and result (right)")
+    rows = [(name, json.dumps(value) if isinstance(value, list) else value) for name, value in facts.items()]
+    return report.page(
+        "Before and after",
+        [("Before", "\n".join(before)), ("After", after), ("Facts", report.table(("fact", "value"), rows))],
+        lead=_summary(facts | {"out": "Aligned"}),
+    )
+
+
+def _preview(image: Tensor, size: tuple[int, int]) -> bytes:
+    """A PNG of `image` on a canvas of `size` (height, width), pixel on pixel, scaled down for a page."""
+    import torch
+
+    height, width = size
+    canvas = torch.zeros(3, height, width)
+    rows, columns = min(height, image.shape[1]), min(width, image.shape[2])
+    canvas[:, :rows, :columns] = image[:, :rows, :columns]
+    scale = _REPORT_SIDE / max(size)
+    if scale < 1:
+        small = (max(1, round(height * scale)), max(1, round(width * scale)))
+        canvas = torch.nn.functional.interpolate(canvas[None], small, mode="bilinear", antialias=True)[0]
+    return encode_image(canvas)

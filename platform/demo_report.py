@@ -1,0 +1,100 @@
+"""The page at the end of the demo: data, training, sweep, table and served pair, all with measured numbers."""
+
+from __future__ import annotations
+
+import html
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..methods.errors import RaylignError
+from .data.preview import contact_sheet
+from .data.shards import DatasetInfo
+from .evaluation.command import table_cells
+from .report import page, picture, slider, table
+from .runs import write_text
+from .training.history import read_history
+from .training.report import curves
+
+if TYPE_CHECKING:
+    from .demo import Step
+
+
+def write_report(folder: Path, steps: dict[str, Step], served: dict[str, Any], timings: dict[str, float]) -> float:
+    """Write `report.html` into the demo's folder.
+
+    Args:
+        folder: `runs/demo`.
+        steps: the commands that were run.
+        served: what `serve_pair` returned.
+        timings: seconds of each step.
+
+    Returns:
+        By how many dB of overlap PSNR the trained model beats identity on held-out scenes.
+    """
+    data = str((folder / "data").absolute())
+    info = DatasetInfo.load(data)
+    rows = json.loads((folder / "evaluation.json").read_text())["rows"]
+    gain, verdict = _verdict(rows)
+    first, end = info.splits["test"]
+    seconds = [(step.title, f"{timings[key]:.0f} s", step.command) for key, step in steps.items()]
+    seconds.append(("serve the champion and align one pair both ways", f"{timings['serve']:.0f} s", "raylign serve"))
+    sections = [
+        ("In one number", f'<p class="big">{gain:+.1f} dB</p><p class="soft">{html.escape(verdict)}</p>'),
+        (
+            f"Data: {info.scenes} rendered scenes",
+            picture(
+                contact_sheet(data, None, 6),
+                "One scene a row: the undisturbed picture, then frames under changing light, view and occluders. "
+                "The homography between any two frames is known exactly.",
+            ),
+        ),
+        ("Training", curves(read_history(Path("runs/train/demo")))),
+        ("Sweep", _sweep(Path("runs/tune/demo"))),
+        (f"Held-out scenes {first} to {end - 1}", table(*table_cells(rows))),
+        ("One held-out pair, served", _pair(served)),
+        ("What ran", table(["step", "time", "command"], seconds)),
+    ]
+    write_text(
+        folder / "report.html",
+        page(
+            "raylign demo",
+            sections,
+            f"Rendered, trained, searched, measured and served here in {timings['all']:.0f} s.",
+        ),
+    )
+    return gain
+
+
+def _verdict(rows: list[dict[str, Any]]) -> tuple[float, str]:
+    """The gain over identity, and a sentence about it from the rows of the table."""
+    by_name = {row["method"]: row["metrics"] for row in rows}
+    trained = next((name for name in by_name if name not in ("identity", "sift")), None)
+    if trained is None or "identity" not in by_name:
+        raise RaylignError(
+            "the demo's table lacks the trained model; delete runs/demo/evaluation.json and run it again"
+        )
+    ours, base = by_name[trained], by_name["identity"]
+    gain = ours["psnr_overlap"]["mean"] - base["psnr_overlap"]["mean"]
+    sentence = (
+        f"overlap PSNR of the trained model over identity on {rows[0]['n']} held-out pairs: "
+        f"{ours['psnr_overlap']['mean']:.2f} dB against {base['psnr_overlap']['mean']:.2f} dB, at an overlap of "
+        f"{100 * ours['overlap']['mean']:.0f} %; mean corner error {ours['corner_error']['mean']:.1f} px against "
+        f"{base['corner_error']['mean']:.1f} px."
+    )
+    return gain, sentence
+
+
+def _sweep(folder: Path) -> str:
+    """The plots of the sweep, taken over from its own results."""
+    from .sweep_results import history_plot, read_results
+
+    return history_plot(read_results(folder))
+
+
+def _pair(served: dict[str, Any]) -> str:
+    reference, source, aligned = (Path(served[name]).read_bytes() for name in ("reference", "source", "served"))
+    note = f"The service answered in {served['seconds']:.2f} s; its bytes equal those of 'raylign align'."
+    sliders = slider(reference, source, "Before: source on the left of the divider, reference on the right.")
+    sliders += slider(reference, aligned, "After: aligned source on the left, reference on the right.")
+    return f'<p>{html.escape(note)}</p><div class="pair">{sliders}</div>'

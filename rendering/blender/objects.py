@@ -1,0 +1,212 @@
+"""Blender's objects for the parts of a scene: painting, camera, lights, occluders."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import bmesh
+import bpy
+from mathutils import Matrix, Vector
+
+from ..cameras import SENSOR_WIDTH, CameraSpec, plane_corners, rotation
+from ..errors import MissingTextureError
+from ..scenes import LightSpec, OccluderSpec, SurfaceSpec
+
+SEGMENTS = 48
+"""Corners of a round shape's outline."""
+
+
+def add_painting(scene: Any, aspect: float) -> Any:
+    """The plane of the painting, its texture upright as frame 0 sees it; without material yet."""
+    corners = plane_corners(aspect)[[3, 2, 1, 0]].tolist()
+    mesh = bpy.data.meshes.new("painting")
+    mesh.from_pydata(corners, [], [(0, 1, 2, 3)])
+    mesh.uv_layers.new().data.foreach_set("uv", [0, 0, 1, 0, 1, 1, 0, 1])
+    painting = bpy.data.objects.new("painting", mesh)
+    mesh.materials.append(None)
+    scene.collection.objects.link(painting)
+    return painting
+
+
+def load_texture(path: Path) -> Any:
+    """The texture's picture.
+
+    Raises:
+        MissingTextureError: Blender cannot read it.
+    """
+    try:
+        image = bpy.data.images.load(str(path))
+    except RuntimeError as error:
+        raise MissingTextureError(f"Blender cannot read the texture: {' '.join(str(error).split())}") from None
+    if 0 in tuple(image.size):
+        raise MissingTextureError(f"Blender cannot read the texture {path.name}")
+    return image
+
+
+def surface_material(image: Any) -> Any:
+    """The painting under light: a principled surface that `set_surface` varies."""
+    material, tree = _material("surface")
+    shader = tree.nodes.new("ShaderNodeBsdfPrincipled")
+    tree.links.new(_texture_colour(tree, image), shader.inputs["Base Color"])
+    _use(tree, shader)
+    return material
+
+
+def set_surface(material: Any, spec: SurfaceSpec) -> None:
+    """Give the painting's surface its values."""
+    shader = material.node_tree.nodes["Principled BSDF"]
+    for name, value in (
+        ("Roughness", spec.roughness),
+        ("IOR", spec.index_of_refraction),
+        ("Metallic", spec.metallic),
+        ("Specular IOR Level", spec.specular),
+        ("Transmission Weight", spec.transmission),
+        ("Coat Weight", spec.coat),
+        ("Coat Roughness", spec.coat_roughness),
+    ):
+        shader.inputs[name].default_value = value
+
+
+def shining_material(name: str, image: Any = None, level: float = 1.0) -> Any:
+    """A surface that shines by itself and reflects nothing: by the picture, or evenly."""
+    material, tree = _material(name)
+    shader = tree.nodes.new("ShaderNodeEmission")
+    if image is not None:
+        tree.links.new(_texture_colour(tree, image), shader.inputs["Color"])
+    shader.inputs["Strength"].default_value = level
+    _use(tree, shader)
+    return material
+
+
+def add_camera(scene: Any) -> Any:
+    """The camera, with the sensor of `cameras.py`."""
+    camera = bpy.data.cameras.new("camera")
+    camera.sensor_fit, camera.sensor_width = "HORIZONTAL", SENSOR_WIDTH
+    camera.clip_start, camera.clip_end = 0.05, 1000.0
+    scene.camera = bpy.data.objects.new("camera", camera)
+    scene.collection.objects.link(scene.camera)
+    return scene.camera
+
+
+def aim_camera(camera: Any, spec: CameraSpec) -> None:
+    """Place the camera."""
+    camera.data.lens = spec.lens
+    camera.matrix_world = Matrix.Translation(spec.position) @ Matrix(rotation(spec).tolist()).to_4x4()
+
+
+def set_sky(scene: Any, strength: float) -> None:
+    """White light from everywhere; the camera itself sees black beside the painting."""
+    world = bpy.data.worlds.new("sky")
+    scene.world = world
+    background = world.node_tree.nodes["Background"]
+    background.inputs["Color"].default_value = (1.0, 1.0, 1.0, 1.0)
+    background.inputs["Strength"].default_value = strength
+    world.cycles_visibility.camera = False
+
+
+def add_light(scene: Any, spec: LightSpec) -> Any:
+    """A light that points at the origin."""
+    data = bpy.data.lights.new("light", spec.kind.upper())
+    data.energy, data.color = spec.energy, spec.colour
+    if spec.kind == "spot":
+        data.spot_size, data.spot_blend = math.radians(spec.opening), spec.blend
+    elif spec.kind == "area":
+        data.spread = math.radians(spec.opening)
+    light = bpy.data.objects.new("light", data)
+    light.matrix_world = Matrix.Translation(spec.position) @ (
+        Vector(spec.position).to_track_quat("Z", "Y").to_matrix().to_4x4()
+    )
+    scene.collection.objects.link(light)
+    return light
+
+
+def add_occluder(scene: Any, spec: OccluderSpec, hidden: bool) -> Any:
+    """A solid with its material; `hidden` keeps its shadows but hides it from the camera."""
+    mesh = bpy.data.meshes.new("occluder")
+    form = bmesh.new()
+    match spec.shape:
+        case "cone":
+            bmesh.ops.create_cone(form, cap_ends=True, segments=SEGMENTS, radius1=1.0, radius2=0.0, depth=2.0)
+        case "cylinder":
+            bmesh.ops.create_cone(form, cap_ends=True, segments=SEGMENTS, radius1=1.0, radius2=1.0, depth=2.0)
+        case "sphere":
+            bmesh.ops.create_uvsphere(form, u_segments=SEGMENTS, v_segments=SEGMENTS // 2, radius=1.0)
+        case "cube":
+            bmesh.ops.create_cube(form, size=2.0)
+        case "torus":
+            _torus(form)
+    for face in form.faces:
+        # Flat where the shape is: caps and the cube.
+        face.smooth = spec.shape in ("sphere", "torus") or (spec.shape != "cube" and len(face.verts) <= 4)
+    form.to_mesh(mesh)
+    form.free()
+    mesh.materials.append(_occluder_material(spec))
+    occluder = bpy.data.objects.new("occluder", mesh)
+    occluder.location, occluder.rotation_euler, occluder.scale = spec.position, spec.angles, spec.scale
+    occluder.visible_camera = not hidden
+    scene.collection.objects.link(occluder)
+    return occluder
+
+
+def _torus(form: Any) -> None:
+    """Major radius 1, minor radius 0.25, Blender's own values."""
+    around, across = SEGMENTS, 16
+    rings = []
+    for step in range(around):
+        angle = math.tau * step / around
+        ring = []
+        for turn in range(across):
+            tilt = math.tau * turn / across
+            radius = 1.0 + 0.25 * math.cos(tilt)
+            ring.append(form.verts.new((radius * math.cos(angle), radius * math.sin(angle), 0.25 * math.sin(tilt))))
+        rings.append(ring)
+    for step in range(around):
+        here, there = rings[step], rings[(step + 1) % around]
+        for turn in range(across):
+            following = (turn + 1) % across
+            form.faces.new((here[turn], there[turn], there[following], here[following]))
+
+
+def _occluder_material(spec: OccluderSpec) -> Any:
+    material, tree = _material("occluder")
+    kind = {
+        "glossy": "ShaderNodeBsdfAnisotropic",
+        "transparent": "ShaderNodeBsdfTransparent",
+        "refraction": "ShaderNodeBsdfRefraction",
+        "glass": "ShaderNodeBsdfGlass",
+        "principled": "ShaderNodeBsdfPrincipled",
+    }[spec.material]
+    shader = tree.nodes.new(kind)
+    values: dict[str, Any] = {
+        "Color": (*spec.colour, 1.0),
+        "Base Color": (*spec.colour, 1.0),
+        "Roughness": spec.roughness,
+        "IOR": spec.index_of_refraction,
+        "Metallic": spec.metallic,
+    }
+    for socket in shader.inputs:
+        if socket.name in values:
+            socket.default_value = values[socket.name]
+    _use(tree, shader)
+    return material
+
+
+def _material(name: str) -> tuple[Any, Any]:
+    """A material with its output node and nothing else."""
+    material = bpy.data.materials.new(name)
+    tree = material.node_tree
+    tree.nodes.clear()
+    tree.nodes.new("ShaderNodeOutputMaterial")
+    return material, tree
+
+
+def _use(tree: Any, shader: Any) -> None:
+    tree.links.new(shader.outputs[0], tree.nodes["Material Output"].inputs["Surface"])
+
+
+def _texture_colour(tree: Any, image: Any) -> Any:
+    texture = tree.nodes.new("ShaderNodeTexImage")
+    texture.image, texture.interpolation, texture.extension = image, "Linear", "EXTEND"
+    return texture.outputs["Color"]

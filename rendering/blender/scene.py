@@ -1,0 +1,121 @@
+"""Renders one scene: from its specification to the encoded fields of one sample."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ..cameras import reference_camera
+from ..exposure import Light, check_light, check_texture, frame_gain, png, to_srgb
+from ..meta import scene_meta
+from ..scenes import FrameSpec, SceneSpec
+from ..textures import texture_image
+from .engine import fresh_scene, render_light
+from .objects import (
+    add_camera,
+    add_light,
+    add_occluder,
+    add_painting,
+    aim_camera,
+    load_texture,
+    set_sky,
+    set_surface,
+    shining_material,
+    surface_material,
+)
+
+SHINING_SAMPLES = 32
+"""Samples per pixel where surfaces shine by themselves: only the area of a pixel has to be integrated, not light."""
+MASK_SAMPLES = 16
+"""Samples per pixel of a mask; a pixel is white where an occluder covers half of them or more."""
+
+
+def render_scene(spec: SceneSpec, pictures: str | None, threads: int) -> dict[str, bytes]:
+    """The fields of one sample: `000.png` and following, `000.mask.png` and following, `gt.png`, `meta.json`.
+
+    Args:
+        spec: the scene.
+        pictures: folder of the user's pictures; None for scikit-image's.
+        threads: threads that Cycles may use; the pictures do not depend on it.
+
+    Raises:
+        RenderError: the scene cannot be rendered as it should be; the class says why.
+        ImageError: the picture that the scene shows cannot be read.
+    """
+    with tempfile.TemporaryDirectory(prefix="raylign-scene-") as folder:
+        texture = Path(folder) / "texture.png"
+        texture_image(spec.texture, pictures, spec.width, spec.height).save(texture, compress_level=1)
+        return _Stage(spec, texture, folder, threads).fields()
+
+
+class _Stage:
+    """A Blender scene with the painting and a camera; a frame brings its lights and occluders and takes them away."""
+
+    def __init__(self, spec: SceneSpec, texture: Path, folder: str, threads: int) -> None:
+        self.spec, self.folder = spec, folder
+        self.scene = fresh_scene(spec.width, spec.height, threads)
+        image = load_texture(texture)
+        self.surface, self.shining = surface_material(image), shining_material("shining", image)
+        self.white, self.black = shining_material("white"), shining_material("black", level=0.0)
+        self.painting = add_painting(self.scene, spec.aspect)
+        self.camera = add_camera(self.scene)
+        set_sky(self.scene, spec.ambient)
+
+    def fields(self) -> dict[str, bytes]:
+        """Everything about the scene, encoded."""
+        aim_camera(self.camera, reference_camera(self.spec.aspect))
+        truth = self._shine(seed=0)
+        check_light(truth, "the ground truth")
+        check_texture(truth, "the ground truth")
+        fields: dict[str, bytes] = {}
+        masks: dict[str, bytes] = {}
+        gains: list[float] = []
+        for number, frame in enumerate(self.spec.frames):
+            aim_camera(self.camera, frame.camera)
+            light, mask, gain = self._frame(frame, f"frame {number}")
+            fields[f"{number:03d}.png"] = png(to_srgb(light * np.float32(gain)))
+            masks[f"{number:03d}.mask.png"] = png(mask)
+            gains.append(gain)
+        meta = scene_meta(self.spec, gains, bpy.app.version_string)
+        return {**fields, **masks, "gt.png": png(to_srgb(truth)), "meta.json": meta}
+
+    def _shine(self, seed: int) -> Light:
+        """The painting by its own light: no shading, no lights, no occluders."""
+        self.painting.data.materials[0] = self.shining
+        return render_light(self.scene, self.folder, samples=SHINING_SAMPLES, bounces=0, seed=seed)
+
+    def _frame(self, frame: FrameSpec, what: str) -> tuple[Light, Any, float]:
+        """Linear light, mask (height, width) of 0 and 255, and gain of one frame."""
+        nothing = np.zeros((self.spec.height, self.spec.width), np.uint8)
+        if self.spec.lighting == "ambient":
+            light = self._shine(frame.seed)
+            check_light(light, what)
+            return light, nothing, 1.0
+        self.painting.data.materials[0] = self.surface
+        set_surface(self.surface, frame.surface)
+        lights = [add_light(self.scene, each) for each in frame.lights]
+        occluders = [add_occluder(self.scene, each, self.spec.occluders_hidden) for each in frame.occluders]
+        light = render_light(
+            self.scene,
+            self.folder,
+            samples=self.spec.samples,
+            bounces=self.spec.bounces,
+            seed=frame.seed,
+        )
+        check_light(light, what)
+        mask = self._mask(occluders) if occluders and not self.spec.occluders_hidden else nothing
+        for each in (*lights, *occluders):
+            bpy.data.objects.remove(each)
+        return light, mask, frame_gain(light, self.spec.exposure, frame.exposure_shift)
+
+    def _mask(self, occluders: list[Any]) -> Any:
+        """Where the occluders are seen: they shine white, the painting hides what is below it, the rest is black."""
+        self.painting.data.materials[0] = self.black
+        for each in occluders:
+            each.data.materials[0] = self.white
+        covered = render_light(self.scene, self.folder, samples=MASK_SAMPLES, bounces=0, seed=0)
+        return np.where(covered[..., 0] >= 0.5, 255, 0).astype(np.uint8)

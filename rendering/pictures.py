@@ -1,0 +1,96 @@
+"""Picture files that scenes can show: those inside scikit-image's wheel, or a folder of the user's own."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from pathlib import Path
+
+from PIL import Image
+
+from ..methods.errors import ImageError, InputError
+
+BUNDLED = (
+    "astronaut.png", "camera.png", "chelsea.png", "coffee.png", "coins.png", "grass.png", "gravel.png",
+    "hubble_deep_field.jpg", "ihc.png", "motorcycle_left.png", "page.png", "retina.jpg", "rocket.jpg",
+)  # fmt: skip
+"""Pictures in scikit-image's wheel (no download) that tell their places apart. Not among them: repeated patterns
+(brick, chessboards), nearly empty ones (moon, horse, phantom), and the second view of the motorcycle."""
+
+SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+"""Files with other endings in a folder of pictures are passed over."""
+
+SMALLEST = 32
+"""Least side of a picture, in pixels."""
+
+
+def bundled_folder() -> Path:
+    """Where scikit-image keeps its pictures; found without importing it.
+
+    Raises:
+        InputError: scikit-image is not installed here.
+    """
+    found = importlib.util.find_spec("skimage")
+    if found is None or found.origin is None:
+        raise InputError("scikit-image is not installed here; install it or use --scene.picture-share 0")
+    return Path(found.origin).parent / "data"
+
+
+def list_pictures(folder: str) -> list[str]:
+    """Names of the pictures below `folder`, sorted, with `/` between folders.
+
+    Raises:
+        InputError: no such folder, or it holds no picture.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise InputError(f"--textures {folder}: no such folder")
+    names = sorted(
+        path.relative_to(root).as_posix()
+        for path in root.rglob("*")
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+    )
+    if not names:
+        raise InputError(f"--textures {folder}: holds no picture ({', '.join(sorted(SUFFIXES))})")
+    return names
+
+
+def check_picture(path: Path) -> None:
+    """Read a picture once; JPEG files are read at an eighth of their size, which is quick and still needs every byte.
+
+    Raises:
+        ImageError: it is unreadable, truncated or too small.
+    """
+    try:
+        with Image.open(path) as picture:
+            small = min(picture.size) < SMALLEST
+            picture.draft("RGB", (1, 1))
+            picture.load()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ImageError(f"--textures: cannot read {path}: {error}") from None
+    if small:
+        raise ImageError(f"--textures: {path} is smaller than {SMALLEST} pixels")
+
+
+def digest(folder: str, names: list[str]) -> str:
+    """A short name for the pictures: changes when one is added, removed, renamed or gets another size in bytes."""
+    lines = "".join(f"{name}\t{(Path(folder) / name).stat().st_size}\n" for name in names)
+    return hashlib.sha256(lines.encode()).hexdigest()[:16]
+
+
+def load_part(path: Path, crop: tuple[float, float, float], width: int, height: int) -> Image.Image:
+    """A part of a picture, resized to width x height with an area-true filter (Lanczos).
+
+    Args:
+        path: the picture file; greyscale becomes RGB, transparency is dropped.
+        crop: side relative to the largest part of the right aspect, and its place across and along, 0 to 1.
+        width: width in pixels.
+        height: height in pixels.
+    """
+    with Image.open(path) as file:
+        picture = file.convert("RGB")
+    side, across, along = crop
+    scale = side * min(picture.width / width, picture.height / height)
+    left, top = across * (picture.width - scale * width), along * (picture.height - scale * height)
+    box = (left, top, left + scale * width, top + scale * height)
+    return picture.resize((width, height), Image.Resampling.LANCZOS, box=box)

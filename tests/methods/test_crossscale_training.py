@@ -1,0 +1,122 @@
+"""`CrossScale.training_step`: its parts, its gradients, and that it learns."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from raylign.methods import geometry
+from raylign.methods.crossscale import CrossScale
+
+from tests.methods.small import picture, small_network
+
+PARTS = {"loss", "content", "shape", "jnd"}
+
+
+def pair_batch(count: int = 4, size: int = 96, move: float = 8.0, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Pairs cut from larger pictures by random homographies, so that no border tells the answer."""
+    generator = torch.Generator().manual_seed(seed)
+    margin = int(move) + 2
+    canvas = picture(seed, (size + 2 * margin, size + 2 * margin), count)
+    corners = geometry.image_corners((size, size)).expand(count, 4, 2)
+    moves = (torch.rand(count, 4, 2, generator=generator, dtype=torch.float64) * 2 - 1) * move
+    shift = torch.tensor([[1.0, 0, margin], [0, 1, margin], [0, 0, 1]], dtype=torch.float64).expand(count, 3, 3)
+    to_canvas = geometry.homography_from_points(corners, corners + moves + margin)
+    reference, _ = geometry.warp_by_homography(canvas, shift, (size, size))
+    source, _ = geometry.warp_by_homography(canvas, to_canvas, (size, size))
+    return {"reference": reference, "source": source, "homography": torch.linalg.inv(to_canvas) @ shift}
+
+
+def corner_error(network: CrossScale, batch: dict[str, torch.Tensor]) -> float:
+    corners = geometry.image_corners(network.size)[None]
+    truth = geometry.transform_points(batch["homography"], corners) - corners
+    with torch.no_grad():
+        found = network.predict(batch["reference"], batch["source"]).global_offsets
+    return float((found - truth).norm(dim=-1).mean())
+
+
+def test_parts_of_the_loss() -> None:
+    network = small_network(supervision=2.0, shape_weight=3.0, jnd_weight=0.5, content_weight=0.7)
+    losses = network.training_step(pair_batch())
+    assert set(losses) == PARTS | {"corner"}
+    expected = 0.7 * losses["content"] + 3 * losses["shape"] + 0.5 * losses["jnd"] + 2 * losses["corner"]
+    assert float(losses["loss"]) == pytest.approx(float(expected), rel=1e-5)
+    assert all(value.shape == () for value in losses.values())
+
+
+def test_the_paper_has_no_supervision() -> None:
+    assert set(small_network().training_step(pair_batch())) == PARTS
+    batch = pair_batch()
+    del batch["homography"]
+    assert set(small_network(supervision=1.0).training_step(batch)) == PARTS
+
+
+def test_unknown_homographies_do_not_count() -> None:
+    network = small_network(supervision=1.0, norm="frozen")
+    batch = pair_batch()
+    first = {name: value[:1] for name, value in batch.items()}
+    batch["homography"][1:] = torch.nan
+    losses = network.training_step(batch)
+    losses["loss"].backward()
+    assert float(losses["corner"]) == pytest.approx(float(network.training_step(first)["corner"]), rel=1e-4)
+    assert all(parameter.grad.isfinite().all() for parameter in network.parameters() if parameter.grad is not None)
+    batch["homography"][:] = torch.nan
+    assert float(network.training_step(batch)["corner"]) == 0
+
+
+def test_corner_loss_of_the_untrained_network_is_the_true_motion() -> None:
+    network, batch = small_network(supervision=1.0), pair_batch()
+    corners = geometry.image_corners(network.size)[None]
+    on_corners = (geometry.transform_points(batch["homography"], corners) - corners).abs().mean() / 6
+    regular = geometry.regular_mesh(5, 4, network.size)[None]
+    inverse = geometry.invert_homography(batch["homography"])
+    on_mesh = (geometry.transform_points(inverse, regular) - regular).abs().mean() / 6
+    assert float(network.training_step(batch)["corner"]) == pytest.approx(float(on_corners + on_mesh), rel=1e-5)
+
+
+def test_gradients_reach_every_parameter() -> None:
+    network = small_network(head_norm="batch")
+    # The zero weights of the last layers hold back all other gradients in the very first step.
+    for module in [network.coarse, network.intra, *network.cross.values()]:
+        torch.nn.init.normal_(module.linear[-1].weight, std=0.1)
+    network.training_step(pair_batch())["loss"].backward()
+    without = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert not without
+
+
+def test_network_input_may_differ_from_the_pictures_of_the_losses() -> None:
+    network, batch = small_network(norm="frozen"), pair_batch()
+    plain = network.training_step(batch)
+    jittered = network.training_step({**batch, "reference_input": batch["reference"] * 0.5})
+    # Untrained, the prediction is the identity whatever the network sees.
+    assert float(plain["loss"]) == pytest.approx(float(jittered["loss"]))
+
+
+def test_losses_are_float32_under_autocast() -> None:
+    network, batch = small_network(supervision=1.0), pair_batch()
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = network.training_step(batch)
+    assert all(value.dtype == torch.float32 for value in losses.values())
+    losses["loss"].backward()
+
+
+@pytest.mark.parametrize("supervision", [0.0, 1.0])
+def test_overfitting_one_batch_lowers_loss_and_corner_error(supervision: float) -> None:
+    torch.manual_seed(0)
+    network = small_network(
+        supervision=supervision, centred_correlation=True, head_norm="batch", smallest_map=3, linear=(128, 64)
+    )
+    batch = pair_batch(count=2, move=4.0)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    network.train()
+    first: dict[str, float] = {}
+    before = corner_error(network, batch)
+    for _ in range(40):
+        losses = network.training_step(batch)
+        optimizer.zero_grad()
+        losses["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 3.0)
+        optimizer.step()
+        first = first or {name: float(value) for name, value in losses.items()}
+    assert float(losses["content"]) < 0.6 * first["content"]
+    assert float(losses["loss"]) < 0.6 * first["loss"]
+    assert corner_error(network, batch) < 0.6 * before

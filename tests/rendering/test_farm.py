@@ -1,0 +1,173 @@
+"""The driver's loop with actors that misbehave on purpose, in the place of Blender."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raylign.methods.errors import InputError, RaylignError
+from raylign.platform.data.shards import DatasetInfo, ShardReader, published_shards
+from raylign.rendering import farm
+from raylign.rendering.farm import Farm, Shard
+
+
+def fake_worker() -> type[Any]:
+    """A worker that does what a scene's JSON says. Defined in here so that Ray sends it by value."""
+
+    class FakeWorker:
+        def __init__(self, url: str, pictures: str | None, threads: int) -> None:
+            assert threads == 1
+            self.url = url
+            self.writer: Any = None
+
+        def hello(self) -> dict[str, Any]:
+            import os
+
+            if Path(self.url, "do-not-start").exists():
+                os._exit(1)
+            if Path(self.url, "no-blender").exists():
+                return {"status": "stop", "reason": "Blender cannot be imported"}
+            return {"status": "done"}
+
+        def render(self, shard: str, scene: str) -> dict[str, Any]:
+            import os
+            import time
+
+            from raylign.platform.data.shards import ShardWriter
+
+            spec = json.loads(scene)
+            tried = Path(self.url, f"tried-{spec['key']}")
+            with tried.open("a") as log:
+                log.write(f"{os.getpid()}\n")
+            if len(tried.read_text().split()) <= spec.get("times", 0):
+                if spec["do"] == "die":
+                    os._exit(1)
+                if spec["do"] == "hang":
+                    time.sleep(600)
+                if spec["do"] == "raise":
+                    raise ValueError("a bug")
+                return {"status": spec["do"], "reason": "on purpose"}
+            self.writer = self.writer or ShardWriter(self.url, shard)
+            self.writer.write(spec["key"], {"meta.json": scene.encode()})
+            return {"status": "done"}
+
+        def publish(self) -> dict[str, Any]:
+            writer, self.writer = self.writer, None
+            writer.close()
+            return {"status": "done", "memory": 100.0}
+
+    return FakeWorker
+
+
+Run = Callable[..., dict[str, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, ray_local: None) -> Run:
+    """Render eight scenes in shards of two; `scenes` says what single ones do, `times` how often."""
+
+    def start(scenes: Mapping[int, tuple[str, int]] = {}, **settings: Any) -> dict[str, str]:
+        shards = []
+        for number in range(4):
+            content = {}
+            for index in (2 * number, 2 * number + 1):
+                key = f"{index:06d}"
+                do, times = scenes.get(index, ("done", 0))
+                content[key] = json.dumps({"key": key, "do": do, "times": times})
+            shards.append(Shard(f"{number:06d}", content))
+        options = {"url": str(tmp_path), "pictures": None, "workers": 2, "worker_class": fake_worker(), **settings}
+        return Farm(**options).render(shards)
+
+    return start
+
+
+def keys(folder: Path) -> list[str]:
+    DatasetInfo("sequence", "fake", {}, 0, 8, 2, {"train": [0, 8]}, ["meta.json"]).save(str(folder))
+    return ShardReader(str(folder)).keys
+
+
+ALL = [f"{index:06d}" for index in range(8)]
+
+
+def test_every_scene_is_rendered_once(run: Run, tmp_path: Path) -> None:
+    counted = []
+    assert run(on_scene=lambda change, failed: counted.append(change)) == {}
+    assert keys(tmp_path) == ALL
+    assert sum(counted) == 8
+    assert all(len((tmp_path / f"tried-{key}").read_text().split()) == 1 for key in ALL)
+
+
+def test_a_scene_that_fails_twice_is_tried_again(run: Run, tmp_path: Path) -> None:
+    assert run({3: ("failed", 2)}) == {}
+    assert keys(tmp_path) == ALL
+
+
+@pytest.mark.parametrize(
+    ("do", "reason"), [("failed", "on purpose"), ("die", "its render process died"), ("raise", "bug")]
+)
+def test_a_scene_that_fails_three_times_is_put_aside(run: Run, tmp_path: Path, do: str, reason: str) -> None:
+    told: list[dict[str, str]] = []
+    counted: list[int] = []
+    failed = run(
+        {3: (do, 99)},
+        on_failure=lambda each: told.append(dict(each)),
+        on_scene=lambda change, failed: counted.append(change),
+    )
+    assert list(failed) == ["000003"]
+    assert reason in failed["000003"]
+    assert told == [failed]
+    assert keys(tmp_path) == [key for key in ALL if key != "000003"]
+    assert len((tmp_path / "tried-000003").read_text().split()) == 3
+    assert sum(counted) == 7
+
+
+def test_a_lost_actor_is_replaced_and_its_shard_made_again(run: Run, tmp_path: Path) -> None:
+    assert run({1: ("die", 1), 6: ("die", 2)}) == {}
+    assert keys(tmp_path) == ALL
+    # Scene 0 went down with its shard and was rendered once more.
+    assert len((tmp_path / "tried-000000").read_text().split()) == 2
+
+
+def test_a_stuck_scene_is_given_up(run: Run, tmp_path: Path) -> None:
+    failed = run({5: ("hang", 99)}, scene_timeout=0.5)
+    assert failed == {"000005": "took longer than 0.5 s"}
+    assert keys(tmp_path) == [key for key in ALL if key != "000005"]
+
+
+def test_a_shard_without_any_scene_is_not_published(run: Run, tmp_path: Path) -> None:
+    assert set(run({4: ("failed", 99), 5: ("failed", 99)})) == {"000004", "000005"}
+    assert published_shards(str(tmp_path)) == {"000000", "000001", "000003"}
+
+
+def test_what_nobody_can_get_past_stops_the_job(run: Run) -> None:
+    with pytest.raises(InputError, match="on purpose"):
+        run({2: ("stop", 99)})
+
+
+def test_missing_blender_stops_the_job(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "no-blender").touch()
+    with pytest.raises(InputError, match="cannot be imported"):
+        run()
+
+
+def test_actors_that_do_not_start_end_the_job(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "do-not-start").touch()
+    with pytest.raises(RaylignError, match="do not start"):
+        run()
+
+
+def test_actors_are_recycled(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(farm, "RECYCLE_SCENES", 2)
+    assert run(workers=1) == {}
+    assert keys(tmp_path) == ALL
+    processes = {(tmp_path / f"tried-{key}").read_text().strip() for key in ALL}
+    assert len(processes) == 4
+
+
+def test_more_workers_than_cpus_do_not_hold_the_job_up(run: Run, tmp_path: Path) -> None:
+    assert run(workers=4) == {}
+    assert keys(tmp_path) == ALL

@@ -1,0 +1,44 @@
+"""What a finished sweep leaves in its folder: tables, the best configuration and a page."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from ..platform.runs import write_text
+from .records import TrialRecord, as_csv, best_record
+from .report import sweep_report
+from .spaces import apply, search_space
+
+if TYPE_CHECKING:
+    from .sweep import SweepSettings
+
+
+def write_results(settings: SweepSettings, folder: Path, records: list[TrialRecord]) -> list[Path]:
+    """Write `results.csv`, `results.json`, `best.yaml` and `report.html`; returns the paths of those that exist.
+
+    `best.yaml` is a configuration for `raylign train --config`; without a trial that gave a number there is none.
+
+    Raises:
+        InputError: the place is full or not writable.
+    """
+    best = best_record(records)
+    write_text(folder / "results.csv", as_csv(records))
+    content = {
+        "settings": settings.plain(),
+        "best": best.plain() if best else None,
+        "trials": [record.plain() for record in records],
+    }
+    write_text(folder / "results.json", json.dumps(content, indent=1, allow_nan=False))
+    if best is not None:
+        spec = json.loads(json.dumps(asdict(apply(settings.spec, best.params))))
+        write_text(folder / "best.yaml", yaml.safe_dump(spec, sort_keys=False))
+    space = search_space(settings.spec.method, settings.space)
+    title = f"raylign: sweep {folder.name}"
+    write_text(folder / "report.html", sweep_report(title, records, space, grace=settings.grace))
+    names = ("results.csv", "results.json", "best.yaml", "report.html", "config.yaml")
+    return [folder / name for name in names if (folder / name).exists()]
