@@ -33,7 +33,7 @@ class DemoOptions:
 
     scenes: int = 100
     """Scenes to render."""
-    epochs: int = 30
+    epochs: int = 10
     """Epochs to train."""
     steps_per_epoch: int = 24
     """Optimizer steps in an epoch."""
@@ -109,10 +109,13 @@ def plan(options: DemoOptions) -> dict[str, Step]:
     """The commands of the demo, in order."""
     workers = options.workers or min(2, len(os.sched_getaffinity(0)))
     data = "runs/demo/data"
+    # A network small enough to learn from a few thousand pairs on two cores. Known homographies supervise it: without
+    # weights to start from, the paper's unsupervised losses alone take far longer.
     model = (
-        *("--model.backbone", "resnet18"),
-        *("--model.working-size", str(options.size)),
-        *("--model.mesh", "5", "5"),
+        *("--model.backbone", "resnet18", "--model.working-size", str(options.size), "--model.mesh", "5", "5"),
+        *("--model.branch", "32", "32", "64", "64", "--model.trunk", "128", "--model.linear", "512", "256"),
+        *("--model.smallest-map", "2", "--model.centred-correlation", "--model.supervision", "1"),
+        *("--model.homography-content-weight", "0", "--augment.view-probability", "0.5"),
     )
     return {
         "render": Step(
@@ -120,7 +123,7 @@ def plan(options: DemoOptions) -> dict[str, Step]:
             (
                 *("render", "sidar", "--scenes", str(options.scenes), "--out", data),
                 *("--size", str(options.size), "--seed", str(options.seed), "--workers", str(workers)),
-                *("--scene.frames", str(options.frames)),
+                *("--preset", "handheld", "--scene.frames", str(options.frames)),
             ),
         ),
         "train": Step(
@@ -128,16 +131,17 @@ def plan(options: DemoOptions) -> dict[str, Step]:
             (
                 *("train", "crossscale", "--data", data, "--name", NAME, "--workers", str(workers), "--resume"),
                 *("--loop.epochs", str(options.epochs), "--loop.steps-per-epoch", str(options.steps_per_epoch)),
-                *("--loop.batch-size", "32", "--loop.lr", "5e-4", "--loop.schedule", "cosine"),
-                *("--loop.warmup-steps", "20", "--loop.val-every", "3", "--loop.seed", str(options.seed), *model),
+                *("--loop.batch-size", "32", "--loop.lr", "1e-3", "--loop.schedule", "cosine"),
+                *("--loop.warmup-steps", "20", "--loop.seed", str(options.seed), *model, "--model.levels", "1"),
             ),
         ),
         "tune": Step(
             "search levels, JND weight and learning rate with Ray Tune, Optuna and ASHA",
             (
                 *("tune", "crossscale", "--data", data, "--name", NAME, "--trials", str(options.trials)),
-                *("--max-epochs", str(options.trial_epochs), "--loop.steps-per-epoch", str(options.trial_steps)),
-                *("--loop.batch-size", "16", "--loop.val-pairs", "16", "--seed", str(options.seed), *model),
+                *("--epochs-max", str(options.trial_epochs), "--grace", "1", "--seed", str(options.seed)),
+                *("--loop.steps-per-epoch", str(options.trial_steps), "--loop.batch-size", "16"),
+                *("--loop.val-pairs", "16", *model),
             ),
         ),
         "evaluate": Step(

@@ -11,7 +11,7 @@ from ..methods.errors import RaylignError
 from .data.preview import contact_sheet
 from .data.shards import DatasetInfo
 from .evaluation.command import table_cells
-from .report import page, picture, slider, table
+from .report import figure, page, picture, plots, slider, table
 from .runs import write_text
 from .training.history import read_history
 from .training.report import curves
@@ -71,9 +71,7 @@ def _verdict(rows: list[dict[str, Any]]) -> tuple[float, str]:
     by_name = {row["method"]: row["metrics"] for row in rows}
     trained = next((name for name in by_name if name not in ("identity", "sift")), None)
     if trained is None or "identity" not in by_name:
-        raise RaylignError(
-            "the demo's table lacks the trained model; delete runs/demo/evaluation.json and run it again"
-        )
+        raise RaylignError("the demo's table lacks the trained model; delete runs/demo and run it again")
     ours, base = by_name[trained], by_name["identity"]
     gain = ours["psnr_overlap"]["mean"] - base["psnr_overlap"]["mean"]
     sentence = (
@@ -86,10 +84,30 @@ def _verdict(rows: list[dict[str, Any]]) -> tuple[float, str]:
 
 
 def _sweep(folder: Path) -> str:
-    """The plots of the sweep, taken over from its own results."""
-    from .sweep_results import history_plot, read_results
+    """The trials of the sweep, best first, and a plot of what each hyperparameter's values came to."""
+    content = json.loads((folder / "results.json").read_text())
+    metric = content["settings"]["metric"]
+    trials = sorted(content["trials"], key=lambda trial: -(trial[metric] or 0.0))
+    names = sorted({name for trial in trials for name in trial["params"]})
+    plt: Any = plots()
+    drawn, axes = plt.subplots(1, len(names), figsize=(3.6 * len(names), 2.9), sharey=True, squeeze=False)
+    for axis, name in zip(axes[0], names, strict=True):
+        points = [(trial["params"][name], trial[metric]) for trial in trials if trial[metric] is not None]
+        axis.scatter(*zip(*points, strict=True), color="#0b68cb")
+        axis.set_xlabel(name)
+        if name.endswith("lr"):
+            axis.set_xscale("log")
+    axes[0][0].set_ylabel(metric)
+    drawn.tight_layout()
+    rows = [
+        [trial["trial"], *(_short(trial["params"].get(name)) for name in names), _short(trial[metric]), trial["state"]]
+        for trial in trials
+    ]
+    return figure(drawn) + table(["trial", *names, metric, "state"], rows)
 
-    return history_plot(read_results(folder))
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _pair(served: dict[str, Any]) -> str:

@@ -260,7 +260,7 @@ def _open_header(stream: io.BufferedIOBase, label: str, formats: Sequence[str]) 
 
 def _verified(picture: Image.Image, formats: Sequence[str]) -> Image.Image:
     """The same picture, opened again after all its checksums were tested; Pillow's decoder for PNG leaves them out."""
-    stream = picture.fp  # type: ignore[attr-defined]
+    stream = picture.fp
     picture.verify()
     stream.seek(0)
     return Image.open(stream, formats=list(formats))  # type: ignore[arg-type]

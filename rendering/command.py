@@ -7,12 +7,16 @@ import importlib.util
 import os
 import sys
 from dataclasses import dataclass, field
+from typing import Literal
+
+import tyro
 
 from ..methods.errors import InputError, RaylignError
 from ..platform.arguments import parse
 from ..platform.data.shards import DatasetInfo, resolve
 from .config import SidarConfig
 from .job import shards_of, standing, writing
+from .presets import preset_in
 from .sampling import SAMPLER_VERSION, sample_scene
 from .splits import split_ranges
 from .textures import Textures, check_pictures, plan_textures
@@ -36,6 +40,8 @@ class SidarOptions:
     """How many scenes; each becomes one sample."""
     out: str
     """Folder or URL (s3://, gs://) of the dataset."""
+    preset: Literal["released", "handheld"] = "released"
+    """What the scene options start from: the released ranges, or a print photographed by hand in daylight."""
     seed: int = 0
     """Decides everything that is random."""
     size: int = 256
@@ -72,7 +78,8 @@ def main(arguments: list[str]) -> int | None:
     kind, rest = arguments[0], arguments[1:]
     if kind not in KINDS:
         raise InputError(f"unknown scene kind '{kind}'; choose one of {', '.join(KINDS)}")
-    return render_sidar(parse(SidarOptions, rest, "render sidar"))
+    start = SidarOptions(scenes=tyro.MISSING, out=tyro.MISSING, scene=preset_in(rest))
+    return render_sidar(parse(SidarOptions, rest, "render sidar", default=start))
 
 
 def usage() -> str:

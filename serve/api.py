@@ -179,8 +179,8 @@ def build_api(backend: Backend, models: Sequence[ServedModel], max_upload_bytes:
         return HealthAnswer(status="ok", model=models[0].names[0], version=version("raylign"))
 
     @api.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return HTMLResponse(render(api.openapi()))
+    async def docs(request: Request) -> HTMLResponse:
+        return HTMLResponse(render(api.openapi(), str(request.base_url).rstrip("/")))
 
     @api.get("/", include_in_schema=False)
     async def root() -> RedirectResponse:

@@ -15,10 +15,14 @@ curl -F reference=@reference.png -F source=@source.png -F format=json ORIGIN/v1/
 _STYLE = "<style>th, td { text-align: left; white-space: normal; vertical-align: top }</style>"
 
 
-def render(schema: dict[str, Any]) -> str:
-    """An HTML page that tells the operations of an OpenAPI document."""
-    lead = f"<p>ORIGIN is this page's address, for example http://127.0.0.1:8000.</p><pre>{html.escape(_EXAMPLE)}</pre>"
-    sections = [("Try it", lead + _STYLE)]
+def render(schema: dict[str, Any], origin: str) -> str:
+    """An HTML page that tells the operations of an OpenAPI document.
+
+    Args:
+        schema: the document.
+        origin: the service's address, for the examples.
+    """
+    sections = [("Try it", f"<pre>{html.escape(_EXAMPLE.replace('ORIGIN', origin))}</pre>{_STYLE}")]
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
             sections.append((f"{method.upper()} {path}", _operation(operation, schema)))
@@ -31,7 +35,7 @@ def _operation(operation: dict[str, Any], schema: dict[str, Any]) -> str:
     form = operation.get("requestBody", {}).get("content", {}).get("multipart/form-data", {}).get("schema")
     if form:
         parts.append("<p>Form fields; those that are no file may also stand in the query:</p>")
-        parts.append(_fields(_resolve(form, schema)))
+        parts.append(_fields(_resolve(form, schema), "required"))
     parts.append("<p>Answers:</p>")
     rows = [
         (status, response["description"], ", ".join(response.get("content", {})))
@@ -39,7 +43,7 @@ def _operation(operation: dict[str, Any], schema: dict[str, Any]) -> str:
     ]
     parts.append(table(("status", "meaning", "form"), rows))
     for name, model in _answers(operation, schema):
-        parts.append(f"<p>{html.escape(name)}:</p>{_fields(model)}")
+        parts.append(f"<p>{html.escape(name)}:</p>{_fields(model, '')}")
     headers = operation["responses"]["200"].get("headers", {})
     if headers:
         entries = [(name, entry["description"]) for name, entry in headers.items()]
@@ -54,10 +58,11 @@ def _answers(operation: dict[str, Any], schema: dict[str, Any]) -> Iterator[tupl
             yield f"Fields of {media_type}", model
 
 
-def _fields(model: dict[str, Any]) -> str:
-    required = set(model.get("required", []))
+def _fields(model: dict[str, Any], required: str) -> str:
+    """A table of fields; those that must be there are marked with the word `required`, if any."""
+    marked = set(model.get("required", [])) if required else set()
     rows = [
-        (name, f"{_type(entry)}{', required' if name in required else ''}", entry.get("description", ""))
+        (name, f"{_type(entry)}{f', {required}' if name in marked else ''}", entry.get("description", ""))
         for name, entry in model["properties"].items()
     ]
     return table(("field", "type", "meaning"), rows)
@@ -67,9 +72,9 @@ def _type(entry: dict[str, Any]) -> str:
     if "contentMediaType" in entry or entry.get("format") == "binary":
         return "file"
     if "enum" in entry:
-        return " | ".join(entry["enum"])
+        return " or ".join(entry["enum"])
     if "anyOf" in entry:
-        return " | ".join(_type(each) for each in entry["anyOf"] if each.get("type") != "null")
+        return " or ".join(_type(each) for each in entry["anyOf"])
     if entry.get("type") == "array":
         return f"list of {_type(entry['items'])}"
     if "$ref" in entry:

@@ -17,9 +17,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Backbone(nn.Module):
-    """Fine and coarse features of a batch of images, at strides s and 2 s (`CrossScaleConfig.fine_stride`).
+    """Fine features at stride 8 and coarse ones at stride 16 of a batch of images.
 
-    The feature at index i lies over image pixel s i (2 s i): every strided layer of a ResNet is padded such that output
+    The feature at index i lies over image pixel 8 i (16 i): every strided layer of a ResNet is padded such that output
     i is centred on input 2 i.
     """
 
@@ -29,13 +29,13 @@ class Backbone(nn.Module):
     def __init__(self, config: CrossScaleConfig) -> None:
         super().__init__()
         resnet = getattr(torchvision.models, config.backbone)(weights=None)
-        pool = [resnet.maxpool] if config.stem_pool else []
-        self.stem = nn.Sequential(resnet.conv1, resnet.bn1, resnet.relu, *pool)
+        self.stem = nn.Sequential(resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool)
         self.layer1, self.layer2, self.layer3 = resnet.layer1, resnet.layer2, resnet.layer3
         self.fine_channels: int = resnet.layer3[0].conv1.in_channels
         self.coarse_channels: int = resnet.layer4[0].conv1.in_channels
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None])
         self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None])
+        self.per_picture = config.input_norm == "picture"
         self.frozen_norm = config.frozen_norm
         for module in self._norms() if self.frozen_norm else ():
             module.requires_grad_(False)
@@ -51,11 +51,15 @@ class Backbone(nn.Module):
         return self
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features of `images (B, 3, S, S)` in [0, 1]: fine `(B, C, S/s, S/s)`, coarse `(B, 2C, S/2s, S/2s)`."""
-        # The paper is silent; pretrained weights know ImageNet's mean and deviation, and random ones do not mind.
-        normalised = (images - self.mean) / self.std
-        normalised = normalised.contiguous(memory_format=torch.channels_last)
-        fine = self.layer2(self.layer1(self.stem(normalised)))
+        """Features of `images (B, 3, S, S)` in [0, 1]: fine `(B, C, S/8, S/8)`, coarse `(B, 2C, S/16, S/16)`."""
+        if self.per_picture:
+            # The bound keeps the noise of a flat channel small: 0.03 is some 8 grey levels.
+            deviation = images.std(dim=(2, 3), keepdim=True).clamp_min(0.03)
+            normalised = (images - images.mean(dim=(2, 3), keepdim=True)) / deviation
+        else:
+            # The paper is silent; pretrained weights know ImageNet's mean and deviation.
+            normalised = (images - self.mean) / self.std
+        fine = self.layer2(self.layer1(self.stem(normalised.contiguous(memory_format=torch.channels_last))))
         return fine, self.layer3(fine)
 
     def load_weights(self, config: CrossScaleConfig) -> None:

@@ -7,6 +7,12 @@ from typing import Literal
 
 from ..errors import InputError
 
+FINE_STRIDE = 8
+"""Pixels from one fine feature to the next."""
+COARSE_STRIDE = 16
+"""The same for coarse features."""
+
+
 @dataclass(frozen=True)
 class CrossScaleConfig:
     """The defaults are the paper's configuration; `linear`, `branch` and `trunk` are layout "F" of docs/methods."""
@@ -20,9 +26,10 @@ class CrossScaleConfig:
     """BatchNorm of the backbone: 'batch' trains it and its statistics, 'frozen' keeps the given statistics, which
     small batches would spoil; 'auto' is 'frozen' with backbone weights and 'batch' without, where there are no
     statistics worth keeping."""
-    stem_pool: bool = True
-    """The max-pool of the ResNet's stem. Without it features have strides 4 and 8 instead of 8 and 16, as at twice the
-    working size, and cost four times as much; our option, for working sizes below 256."""
+    input_norm: Literal["imagenet", "picture"] = "imagenet"
+    """What the backbone's input is normalised by: 'imagenet' by the mean and deviation that pretrained weights know,
+    'picture' by those of each picture and channel. Our option, for training from scratch: features of an untrained
+    backbone then match across changes of exposure and colour."""
     levels: int = 2
     """N: how often the fine features are halved; N^2 + N cross-scale correlations are made (0 to 3)."""
     mesh: tuple[int, int] = (13, 13)
@@ -62,7 +69,7 @@ class CrossScaleConfig:
         # JSON and YAML have no tuples.
         for name in ("mesh", "branch", "linear"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        if self.working_size % 16 or not 96 <= self.working_size <= 1024:
+        if self.working_size % COARSE_STRIDE or not 96 <= self.working_size <= 1024:
             raise InputError(f"working_size must be a multiple of 16 from 96 to 1024, not {self.working_size}")
         if not 0 <= self.levels <= 3:
             raise InputError(f"levels must be 0 to 3, not {self.levels}")
@@ -70,11 +77,6 @@ class CrossScaleConfig:
             raise InputError(f"mesh must have at least 3 rows and 3 columns of vertices, not {self.mesh}")
         if self.smallest_map < 1:
             raise InputError(f"smallest_map must be at least 1, not {self.smallest_map}")
-
-    @property
-    def fine_stride(self) -> int:
-        """Pixels from one fine feature to the next; coarse features lie twice as far apart."""
-        return 8 if self.stem_pool else 4
 
     @property
     def frozen_norm(self) -> bool:

@@ -69,21 +69,16 @@ class Regression(nn.Module):
             side //= 2
         self.trunk = nn.Sequential(*trunk)
         first, second = config.linear
-        self.linear = nn.Sequential(
-            nn.Linear(config.trunk * side**2, first),
-            nn.ReLU(inplace=True),
-            nn.Linear(first, second),
-            nn.ReLU(inplace=True),
-            nn.Linear(second, 2 * points),
-        )
-        for layer in self.linear[:-1:2]:
+        hidden = [nn.Linear(config.trunk * side**2, first), nn.Linear(first, second)]
+        for layer in hidden:
             # torch's default lets the signal fade by 2.4 in each layer; Kaiming's keeps it, as in the convolutions.
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")  # type: ignore[arg-type]
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+        self.hidden = nn.Sequential(hidden[0], nn.ReLU(inplace=True), hidden[1], nn.ReLU(inplace=True))
+        self.offsets = nn.Linear(second, 2 * points)
         # An untrained network is then the identity warp, and training starts at a meaningful loss (our choice).
-        last = self.linear[-1]
-        nn.init.zeros_(last.weight)  # type: ignore[arg-type]
-        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.offsets.weight)
+        nn.init.zeros_(self.offsets.bias)
 
     def forward(self, reference: Tensor, target: Tensor) -> Tensor:
         """Offsets `(B, points, 2)`, float32, pixels, of features `(B, C, h1, h1)` and `(B, C, h2, h2)`."""
@@ -92,7 +87,10 @@ class Regression(nn.Module):
         one = self.reference_branch(from_reference.contiguous(memory_format=layout))
         two = self.target_branch(from_target.contiguous(memory_format=layout))
         both = torch.cat([F.pad(one, self.pad_reference), F.pad(two, self.pad_target)], dim=1)
-        return self.linear(self.trunk(both).flatten(1)).float().unflatten(1, (-1, 2))
+        hidden = self.hidden(self.trunk(both).flatten(1))
+        # Offsets are pixels: in bfloat16, 100 would stand for anything from 99.75 to 100.25.
+        with torch.autocast(hidden.device.type, enabled=False):
+            return self.offsets(hidden.float()).unflatten(1, (-1, 2))
 
 
 def _convolution(config: CrossScaleConfig, inputs: int, outputs: int) -> list[nn.Module]:

@@ -15,7 +15,7 @@ from ..jnd import jnd_threshold
 from . import losses
 from .backbone import Backbone
 from .confidence import overlap_correlation
-from .config import CrossScaleConfig
+from .config import COARSE_STRIDE, FINE_STRIDE, CrossScaleConfig
 from .fsc import Regression
 from .resolution import full_resolution_positions
 
@@ -57,8 +57,8 @@ class CrossScale(LearnedAligner):
         self.backbone = Backbone(config)
         if initialise:
             self.backbone.load_weights(config)
-        coarse = config.working_size // config.fine_stride // 2
-        grids = [config.working_size // config.fine_stride // 2**level for level in range(config.levels + 1)]
+        coarse = config.working_size // COARSE_STRIDE
+        grids = [config.working_size // FINE_STRIDE // 2**level for level in range(config.levels + 1)]
         vertices = config.mesh[0] * config.mesh[1]
         self.coarse = Regression(config, coarse, coarse, points=4)
         self.intra = Regression(config, grids[0], grids[0], points=vertices)
@@ -109,7 +109,7 @@ class CrossScale(LearnedAligner):
     def _warp_features(self, features: Tensor, homography: Tensor) -> Tensor:
         """The source's fine features in the frame of the reference. See `Backbone` for where they lie."""
         with torch.autocast(features.device.type, enabled=False):
-            scale = torch.full((3,), float(self.config.fine_stride), dtype=homography.dtype, device=homography.device)
+            scale = torch.full((3,), float(FINE_STRIDE), dtype=homography.dtype, device=homography.device)
             scale[2].fill_(1)
             at_stride = homography * scale / scale[:, None]
             warped, _ = geometry.warp_by_homography(

@@ -13,7 +13,7 @@ def append_epoch(folder: Path, metrics: dict[str, float]) -> None:
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:
-    """Metrics of all epochs so far, in order; an epoch that was repeated after a restart counts once, as it was last."""
+    """Metrics of all epochs so far, in order; one that was repeated after a restart counts once, as it was last."""
     path = folder / "metrics.jsonl"
     if not path.exists():
         return []

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+
 from raylign.methods.crossscale import CrossScale, CrossScaleConfig
 
 SMALL: dict[str, Any] = {
@@ -34,6 +35,6 @@ def picture(seed: int, size: tuple[int, int], batch: int = 1) -> torch.Tensor:
 
 def set_global_offsets(network: CrossScale, offsets: torch.Tensor) -> None:
     """Make the network predict these corner offsets `(4, 2)` for any pair: its last linear layer has zero weights."""
-    bias = network.coarse.linear[-1].bias
+    bias = network.coarse.offsets.bias
     with torch.no_grad():
         bias.copy_(offsets.flatten())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from raylign.methods import Alignment, geometry, load
 from raylign.methods.classical.identity import Identity
 from raylign.methods.classical.sift import Sift
 from raylign.methods.errors import InputError
-
 from tests.methods.small import picture
 
 
@@ -29,9 +29,7 @@ def corner_error(found: Alignment, true: torch.Tensor, size: tuple[int, int]) ->
     return float((difference - geometry.transform_points(true, corners)).norm(dim=-1).mean())
 
 
-def known_pair(
-    size: tuple[int, int], source_size: tuple[int, int]
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def known_pair(size: tuple[int, int], source_size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """A source, its view as reference, and the true homography, which also changes the scale."""
     source = sharp_picture(0, source_size)
     height, width = source_size
@@ -85,7 +83,7 @@ def test_sift_of_unrelated_pictures_has_little_confidence() -> None:
 
 
 def test_sift_of_a_batch_is_pair_by_pair() -> None:
-    reference, source, true = known_pair((150, 200), (150, 200))
+    reference, source, _ = known_pair((150, 200), (150, 200))
     blank = torch.zeros_like(source)
     found = Sift().align(torch.cat([reference, reference]), torch.cat([blank, source])[:, None])
     assert found.confidence is not None

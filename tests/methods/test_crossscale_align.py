@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+
 from raylign.methods import Alignment, geometry
 from raylign.methods.crossscale.confidence import overlap_correlation
 from raylign.methods.errors import InputError
-
 from tests.methods.small import picture, set_global_offsets, small_network
 
 
@@ -53,7 +53,9 @@ def test_known_integer_translation_on_an_odd_size() -> None:
     assert (found.image[..., 12:, : -dx - 1] - shifted[..., 1:, :-1]).abs().max() < 5e-3
 
 
-@pytest.mark.parametrize(("size", "source_size"), [((313, 471), (200, 300)), ((200, 300), (313, 471)), ((97, 96), (96, 411))])
+@pytest.mark.parametrize(
+    ("size", "source_size"), [((313, 471), (200, 300)), ((200, 300), (313, 471)), ((97, 96), (96, 411))]
+)
 def test_pictures_of_different_sizes(size: tuple[int, int], source_size: tuple[int, int]) -> None:
     # Untrained: the whole frame lies on the whole frame, by areas.
     found = small_network().align(picture(0, size), picture(1, source_size)[:, None])

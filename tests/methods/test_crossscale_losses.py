@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from raylign.methods import geometry
 from raylign.methods.crossscale import losses
 from raylign.methods.jnd import jnd_threshold
-
 from tests.methods.small import picture
 
 SIZE = (96, 96)
@@ -55,8 +55,8 @@ def test_moving_a_vertex_in_the_overlap_costs_nothing() -> None:
 
 
 def test_bending_of_one_edge_by_hand() -> None:
-    # Two by two cells; the top middle vertex is lifted: two equal top edges with an angle between them. The mean is over
-    # the upper and the lower pair of neighbours.
+    # Two by two cells; the top middle vertex is lifted: two equal top edges with an angle between them. The mean is
+    # over the upper and the lower pair of neighbours.
     mesh = geometry.regular_mesh(3, 3, (21, 21))[None].clone()
     mesh[0, 0, 1, 1] = -5
     cosine = (100 - 25) / 125

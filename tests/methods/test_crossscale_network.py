@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
+
 from raylign.methods import geometry
 from raylign.methods.crossscale import CrossScale, CrossScaleConfig, losses
 from raylign.methods.crossscale.fsc import Regression, correlation
 from raylign.methods.errors import InputError
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
-
 from tests.methods.small import picture, set_global_offsets, small_network
 
 
@@ -30,9 +30,7 @@ def test_each_cross_scale_module_returns_all_vertices() -> None:
     config = CrossScaleConfig(backbone="resnet18", mesh=(13, 13), branch=(8, 8, 8, 8), trunk=8, linear=(8, 8))
     for reference_side, target_side in ((16, 8), (8, 16), (16, 4), (4, 8)):
         module = Regression(config, reference_side, target_side, points=169)
-        out = module(
-            torch.rand(1, 4, reference_side, reference_side), torch.rand(1, 4, target_side, target_side)
-        )
+        out = module(torch.rand(1, 4, reference_side, reference_side), torch.rand(1, 4, target_side, target_side))
         assert out.shape == (1, 169, 2)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from raylign.methods import geometry
 from raylign.methods.crossscale import CrossScale
-
 from tests.methods.small import picture, small_network
 
 PARTS = {"loss", "content", "shape", "jnd"}
@@ -77,7 +77,7 @@ def test_gradients_reach_every_parameter() -> None:
     network = small_network(head_norm="batch")
     # The zero weights of the last layers hold back all other gradients in the very first step.
     for module in [network.coarse, network.intra, *network.cross.values()]:
-        torch.nn.init.normal_(module.linear[-1].weight, std=0.1)
+        torch.nn.init.normal_(module.offsets.weight, std=0.1)
     network.training_step(pair_batch())["loss"].backward()
     without = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert not without

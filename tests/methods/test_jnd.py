@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+
 from raylign.methods import jnd
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from raylign import methods
 from raylign.methods.aligner import Aligner, LearnedAligner
 from raylign.methods.errors import InputError, UnknownMethodError

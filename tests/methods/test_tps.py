@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from raylign.methods import geometry, tps
 from scipy.interpolate import RBFInterpolator
+
+from raylign.methods import geometry, tps
 
 
 def random_mesh(seed: int, move: float, batch: int = 1, size: int = 512) -> tuple[torch.Tensor, torch.Tensor]:

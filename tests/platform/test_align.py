@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.ndimage import map_coordinates
+
 from raylign.methods.aligner import Aligner, Alignment
 from raylign.methods.classical.identity import Identity
 from raylign.methods.errors import InputError
@@ -19,8 +21,6 @@ from raylign.platform import alignment, models
 from raylign.platform.alignment import ModelChoice, align_images, choose_model
 from raylign.platform.cli import main
 from raylign.platform.models import ModelVersion
-from scipy.ndimage import map_coordinates
-
 from tests.datasets import texture
 
 HOMOGRAPHY = np.array([[1.02, 0.03, -6.0], [-0.02, 0.98, 5.0], [2e-5, -3e-5, 1.0]])

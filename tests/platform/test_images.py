@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
 from raylign.methods.errors import ImageError, InputError
 from raylign.platform.images import (
     UPLOAD_FORMATS,
@@ -23,7 +24,6 @@ from raylign.platform.images import (
     read_image,
     write_files,
 )
-
 from tests.datasets import texture
 
 PICTURE = texture(np.random.default_rng(0), 96)[:64]  # 96 x 64

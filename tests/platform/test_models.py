@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from raylign.methods.errors import CheckpointError, InputError
 from raylign.platform import models
 from raylign.platform.cli import main

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from raylign.methods.errors import InputError
 from raylign.platform.tracking import Tracker, TrackingError, flatten, redact, tracking_uri
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from raylign.methods.crossscale import CrossScale, CrossScaleConfig
 
+from raylign.methods.crossscale import CrossScale, CrossScaleConfig
 from tests.datasets import homography, texture
 
 UPLOAD_MB = 2

@@ -14,11 +14,11 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+
 from raylign.platform.alignment import ModelChoice
 from raylign.serve.api import build_api
 from raylign.serve.contract import AlignRequest, Answer, Refusal, ServedModel, ServiceError
 from raylign.serve.negotiation import answer_format
-
 from tests.datasets import texture
 
 MODELS = [
@@ -319,7 +319,13 @@ def test_openapi_is_complete(web: Web) -> None:
 def test_the_documentation_page_needs_no_network(web: Web) -> None:
     response = web("GET", "/docs")
     assert response.headers["content-type"].startswith("text/html")
-    for text in ("POST /v1/align", "GET /healthz", "reference", "X-Raylign-Confidence", "curl -F"):
+    for text in (
+        "POST /v1/align",
+        "GET /healthz",
+        "reference",
+        "X-Raylign-Confidence",
+        "source.png http://web/v1/align",
+    ):
         assert text in response.text
     assert "src=" not in response.text
     assert "//cdn" not in response.text

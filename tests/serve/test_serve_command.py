@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from raylign.methods.errors import InputError
 from raylign.platform import models
 from raylign.platform.alignment import ModelChoice

@@ -15,10 +15,10 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+
 from raylign.methods.errors import InputError, RaylignError
 from raylign.platform.cli import main
 from raylign.serve.client import align, wait_until_ready
-
 from tests.datasets import texture
 
 from .conftest import QUEUE, UPLOAD_MB, Service
