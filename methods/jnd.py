@@ -99,8 +99,9 @@ def complexity_counts(grey: Tensor) -> Tensor:
     Pixels without an orientation share one bin; where the centre has none, and on the outermost ring, the count is 1.
     """
     padded = F.pad(grey, (1, 1, 1, 1), mode="replicate")
-    across = torch.ones(3, device=grey.device) / 3
-    ramp = torch.tensor([-1.0, 0.0, 1.0]).to(grey.device)
+    # Kernels are made on the device: a copy from the host would make a GPU wait.
+    across = torch.full((3,), 1 / 3, device=grey.device)
+    ramp = torch.arange(3, device=grey.device) - 1.0
     prewitt = torch.stack([across[:, None] * ramp, ramp[:, None] * across])[:, None]
     gradient_x, gradient_y = F.conv2d(padded, prewitt).split(1, dim=1)
     structured = gradient_x.square() + gradient_y.square() >= STRUCTURED_GRADIENT**2
@@ -176,10 +177,10 @@ def _box_mean(image: Tensor, size: int) -> Tensor:
 
 def _gaussian(image: Tensor, *, size: int, sigma: float) -> Tensor:
     """Gaussian filter with zero padding; its weights sum to 1."""
-    offsets = torch.arange(size, dtype=torch.float32) - size // 2
+    offsets = torch.arange(size, device=image.device) - float(size // 2)
     line = torch.exp(-offsets.square() / (2 * sigma**2))
     kernel = torch.outer(line, line) / line.sum() ** 2
-    return F.conv2d(image, kernel[None, None].to(image.device), padding=size // 2)
+    return F.conv2d(image, kernel[None, None], padding=size // 2)
 
 
 def _round(value: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ class DemoOptions:
 
     scenes: int = 100
     """Scenes to render."""
-    epochs: int = 10
+    epochs: int = 8
     """Epochs to train."""
     steps_per_epoch: int = 24
     """Optimizer steps in an epoch."""

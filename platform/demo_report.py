@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from .demo import Step
 
 
+_COLUMNS = ("psnr_overlap", "ssim_overlap", "overlap", "corner_error", "seconds")
+"""Metrics in the report's table; `evaluation.html` has all of them."""
+
+
 def write_report(folder: Path, steps: dict[str, Step], served: dict[str, Any], timings: dict[str, float]) -> float:
     """Write `report.html` into the demo's folder.
 
@@ -37,8 +41,13 @@ def write_report(folder: Path, steps: dict[str, Step], served: dict[str, Any], t
     rows = json.loads((folder / "evaluation.json").read_text())["rows"]
     gain, verdict = _verdict(rows)
     first, end = info.splits["test"]
-    seconds = [(step.title, f"{timings[key]:.0f} s", step.command) for key, step in steps.items()]
-    seconds.append(("serve the champion and align one pair both ways", f"{timings['serve']:.0f} s", "raylign serve"))
+    ran = [
+        f"<p>{html.escape(step.title)} ({timings[key]:.0f} s)</p>\n<pre>{html.escape(step.command)}</pre>"
+        for key, step in steps.items()
+    ]
+    ran.append(
+        f"<p>serve the champion, align one pair both ways ({timings['serve']:.0f} s)</p>\n<pre>raylign serve</pre>"
+    )
     sections = [
         ("In one number", f'<p class="big">{gain:+.1f} dB</p><p class="soft">{html.escape(verdict)}</p>'),
         (
@@ -51,9 +60,9 @@ def write_report(folder: Path, steps: dict[str, Step], served: dict[str, Any], t
         ),
         ("Training", curves(read_history(Path("runs/train/demo")))),
         ("Sweep", _sweep(Path("runs/tune/demo"))),
-        (f"Held-out scenes {first} to {end - 1}", table(*table_cells(rows))),
+        (f"Held-out scenes {first} to {end - 1}", table(*table_cells(rows, _COLUMNS))),
         ("One held-out pair, served", _pair(served)),
-        ("What ran", table(["step", "time", "command"], seconds)),
+        ("What ran", "\n".join(ran)),
     ]
     write_text(
         folder / "report.html",

@@ -95,7 +95,9 @@ def check_image(source: Path | bytes, label: str, formats: Sequence[str] = FILE_
     """
     with _opened(source, label, formats) as picture:
         width, height = picture.size
-        return (height, width) if _orientation(picture) >= 5 else (width, height)
+        # Of TIFF, Pillow tells the upright size, and turns the pixels itself.
+        lying = picture.format != "TIFF" and _orientation(picture) >= 5
+        return (height, width) if lying else (width, height)
 
 
 def read_image(source: Path | bytes, label: str, formats: Sequence[str] = FILE_FORMATS) -> Tensor:
@@ -114,10 +116,8 @@ def read_image(source: Path | bytes, label: str, formats: Sequence[str] = FILE_F
     """
     import torch
 
-    with _opened(source, label, formats) as picture:
+    with _opened(source, label, formats, whole=True) as picture:
         try:
-            if picture.format == "PNG":
-                picture = _verified(picture, formats)
             picture.load()
             orientation = _orientation(picture)
             upright = picture.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else picture
@@ -205,8 +205,8 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
 
 
 @contextlib.contextmanager
-def _opened(source: Path | bytes, label: str, formats: Sequence[str]) -> Iterator[Image.Image]:
-    """A picture whose header was read and whose size is within the limits."""
+def _opened(source: Path | bytes, label: str, formats: Sequence[str], *, whole: bool = False) -> Iterator[Image.Image]:
+    """A picture whose header was read and whose size is within the limits; with `whole`, its checksums hold as well."""
     if isinstance(source, bytes):
         if not source:
             raise ImageError(f"{label}: empty (0 bytes); send a picture")
@@ -222,6 +222,14 @@ def _opened(source: Path | bytes, label: str, formats: Sequence[str]) -> Iterato
             raise _too_large(label, f"{width} x {height} pixels are")
         if min(width, height) < MIN_SIDE:
             raise ImageError(f"{label}: {width} x {height} pixels; it takes at least {MIN_SIDE} on each side")
+        if whole and picture.format == "PNG":
+            # Pillow's decoder for PNG leaves the checksums out, and would pass garbage on.
+            try:
+                picture.verify()
+            except Exception as error:
+                raise _damaged(label, error) from None
+            stream.seek(0)
+            picture = _open_header(stream, label, formats)
         yield picture
 
 
@@ -256,14 +264,6 @@ def _open_header(stream: io.BufferedIOBase, label: str, formats: Sequence[str]) 
         raise PictureFormatError(f"{label}: not a {wanted} picture; convert it to PNG") from None
     except Exception as error:  # a header that breaks off raises struct.error, SyntaxError, EOFError, ...
         raise _damaged(label, error) from None
-
-
-def _verified(picture: Image.Image, formats: Sequence[str]) -> Image.Image:
-    """The same picture, opened again after all its checksums were tested; Pillow's decoder for PNG leaves them out."""
-    stream = picture.fp
-    picture.verify()
-    stream.seek(0)
-    return Image.open(stream, formats=list(formats))  # type: ignore[arg-type]
 
 
 def _damaged(label: str, error: Exception) -> ImageError:

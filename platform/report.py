@@ -31,8 +31,8 @@ th, td { text-align: right; padding: .4rem .7rem; border-bottom: 1px solid var(-
 th:first-child, td:first-child { text-align: left }
 th { color: var(--soft); font-weight: 600 }
 code, pre { font: .9em/1.5 ui-monospace, monospace }
-pre { background: var(--back); border: 1px solid var(--line); border-radius: 8px; padding: .8rem 1rem;
-  overflow-x: auto }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--back); border: 1px solid var(--line);
+  border-radius: 8px; padding: .8rem 1rem }
 .big { font-size: 2rem; font-weight: 650; color: var(--mark); margin: 0 }
 .soft { color: var(--soft) }
 .slider { position: relative; max-width: 560px; line-height: 0; user-select: none }
@@ -104,6 +104,7 @@ def plots() -> type:
             "axes.spines.right": False,
             "axes.grid": True,
             "grid.alpha": 0.25,
+            "axes.formatter.useoffset": False,
             "font.size": 10,
             "figure.facecolor": "white",
         }

@@ -30,10 +30,11 @@ T = TypeVar("T")
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 _DATABASES = ("postgresql", "mysql", "mssql")
+_DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 _SERVERS = ("http", "https", "databricks", "uc")
 _PARAM_LENGTH = 500  # what every MLflow server since 1.x takes
 _LOCKED_SECONDS = 30.0
-_REACH_SECONDS = 5
+_REACH_SECONDS = 10
 
 _log = logging.getLogger(__name__)
 
@@ -218,7 +219,7 @@ class Tracker:
         except TrackingError:
             raise
         except ModuleNotFoundError as error:
-            package = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}.get(str(error.name), error.name)
+            package = _DRIVERS.get(str(error.name), error.name)
             raise TrackingError(
                 f"MLflow at {redact(self.uri)} needs the package {package}; run 'pip install {package}'"
             ) from None
@@ -265,14 +266,6 @@ class TrackedRun:
         """
         client = self._tracker.client
         self._tracker.call(client.log_artifacts if path.is_dir() else client.log_artifact, self.run_id, path, folder)
-
-    def set_tag(self, key: str, value: str) -> None:
-        """Set a tag.
-
-        Raises:
-            TrackingError: MLflow refused or does not answer.
-        """
-        self._tracker.call(self._tracker.client.set_tag, self.run_id, key, value)
 
     def end(self, status: RunStatus = "FINISHED") -> None:
         """Close the run."""
@@ -335,10 +328,15 @@ def _artifact_root(uri: str) -> str | None:
 
 def _prepare_mlflow() -> None:
     """Keep MLflow quiet, offline, and quick to give up; whatever the user has set holds."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    for name, value in (
+        ("MLFLOW_DISABLE_TELEMETRY", "true"),
+        ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3"),
+        ("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1"),
+        ("MLFLOW_HTTP_REQUEST_TIMEOUT", "30"),
+        ("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true"),
+        ("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false"),
+    ):
+        os.environ.setdefault(name, value)
     if "MLFLOW_LOGGING_LEVEL" in os.environ:
         return
     import mlflow  # noqa: F401  (it configures its logging on import, so levels are set after)

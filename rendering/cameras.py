@@ -7,10 +7,15 @@ its upper edge towards +y. Picture: pixel centres at integers, x right, y down; 
 
 The released SIDAR script writes `x = (W - 1) (u + 1) / 2`, which is off by up to half a pixel at the borders
 (METHODS 4.3, `sidar_correction`).
+
+What is written into a dataset is computed from small matrices by `product` and `inverse`, one operation after the other
+in a fixed order: a linear-algebra library's last digit depends on the processor and on where an array lies in memory,
+and a scene's bytes must not.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,10 +57,12 @@ def rotation(camera: CameraSpec) -> Matrix:
     It is the smallest rotation that brings the world's z axis to the direction of the camera, so a camera right above
     the origin has the identity, and the roll of the others follows from their place (niika/SIDAR).
     """
-    x, y, z = np.asarray(camera.position) / np.linalg.norm(camera.position)
+    x, y, z = camera.position
+    distance = math.sqrt(x * x + y * y + z * z)
+    x, y, z = x / distance, y / distance, z / distance
     # Rodrigues' formula for the axis (0, 0, 1) x (x, y, z) = (-y, x, 0) and the cosine z.
     cross = np.array([[0.0, 0.0, x], [0.0, 0.0, y], [-x, -y, 0.0]])
-    return np.eye(3) + cross + cross @ cross / (1.0 + z)
+    return np.eye(3) + cross + product(cross, cross) / (1.0 + z)
 
 
 def intrinsics(camera: CameraSpec, width: int, height: int) -> Matrix:
@@ -66,8 +73,8 @@ def intrinsics(camera: CameraSpec, width: int, height: int) -> Matrix:
 
 def world_to_camera(camera: CameraSpec) -> Matrix:
     """Matrix [R|t] (3, 4) from the world to camera axes x right, y down, z forward."""
-    turn = np.diag([1.0, -1.0, -1.0]) @ rotation(camera).T
-    return np.column_stack([turn, -turn @ np.asarray(camera.position)])
+    turn = rotation(camera).T * [[1.0], [-1.0], [-1.0]]
+    return np.column_stack([turn, -product(turn, np.asarray(camera.position)[:, None])])
 
 
 def project(camera: CameraSpec, points: npt.ArrayLike, width: int, height: int) -> Matrix:
@@ -80,19 +87,39 @@ def project(camera: CameraSpec, points: npt.ArrayLike, width: int, height: int) 
 
 def plane_to_pixels(camera: CameraSpec, width: int, height: int) -> Matrix:
     """Homography (3, 3) from plane coordinates (X, Y) at z = 0 to pixels: K [r1 r2 t]."""
-    return intrinsics(camera, width, height) @ world_to_camera(camera)[:, [0, 1, 3]]
+    return product(intrinsics(camera, width, height), world_to_camera(camera)[:, [0, 1, 3]])
 
 
 def homography(source: CameraSpec, target: CameraSpec, width: int, height: int) -> Matrix:
     """Homography (3, 3) that maps pixels of `source` to pixels of `target`, through the plane z = 0; det = 1."""
-    return unit_determinant(
-        plane_to_pixels(target, width, height) @ np.linalg.inv(plane_to_pixels(source, width, height))
-    )
+    matrix = product(plane_to_pixels(target, width, height), inverse(plane_to_pixels(source, width, height)))
+    # Both cameras are above the plane, so the determinant is positive and its real cube root as well.
+    return matrix / math.cbrt(determinant(matrix))
 
 
-def unit_determinant(matrix: Matrix) -> Matrix:
-    """The same homography, scaled by the real cube root to determinant 1."""
-    return matrix / np.cbrt(np.linalg.det(matrix))
+def product(a: Matrix, b: Matrix) -> Matrix:
+    """The product of (n, 3) and (3, m)."""
+    total = np.zeros((len(a), b.shape[1]))
+    for k in range(3):
+        total += a[:, k, None] * b[None, k]
+    return total
+
+
+def determinant(matrix: Matrix) -> float:
+    """The determinant of a 3 x 3 matrix."""
+    (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
+    return float(a * (e * i - f * h) + b * (f * g - d * i) + c * (d * h - e * g))
+
+
+def inverse(matrix: Matrix) -> Matrix:
+    """The inverse of a 3 x 3 matrix, by its adjugate."""
+    (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
+    adjugate = [
+        [e * i - f * h, c * h - b * i, b * f - c * e],
+        [f * g - d * i, a * i - c * g, c * d - a * f],
+        [d * h - e * g, b * g - a * h, a * e - b * d],
+    ]
+    return np.array(adjugate) / determinant(matrix)
 
 
 def sidar_correction(width: int, height: int) -> Matrix:

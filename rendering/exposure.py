@@ -61,14 +61,16 @@ def metered_gain(light: Light) -> float:
     The mean is taken over pixels above a hundredth of the frame's bright end, so the black outside the painting does
     not count, and each pixel counts at most four times middle grey's share, so that highlights do not darken the rest.
     """
-    luminance = light @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+    red, green, blue = (light[..., channel].astype(np.float64) for channel in range(3))
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
     lit = luminance[luminance > 0.01 * np.quantile(luminance, 0.95)]
     if lit.size == 0:
         lit = luminance[luminance > 0]
-    gain = MIDDLE_GREY / float(lit.mean(dtype=np.float64))
+    gain = MIDDLE_GREY / float(lit.mean())
     for _ in range(8):
-        gain *= MIDDLE_GREY / float(np.minimum(lit * gain, 4 * MIDDLE_GREY).mean(dtype=np.float64))
-    return float(np.clip(gain, *GAIN_LIMITS))
+        gain *= MIDDLE_GREY / float(np.minimum(lit * gain, 4 * MIDDLE_GREY).mean())
+    # Four digits: the order of a sum must not show in a scene's bytes.
+    return float(f"{np.clip(gain, *GAIN_LIMITS):.4g}")
 
 
 def frame_gain(light: Light, exposure: Literal["metered", "fixed"], shift: float) -> float:
@@ -76,11 +78,21 @@ def frame_gain(light: Light, exposure: Literal["metered", "fixed"], shift: float
     return float((metered_gain(light) if exposure == "metered" else 1.0) * 2.0**shift)
 
 
+def _linear(value: float) -> float:
+    """Linear light of an sRGB value in [0, 1]."""
+    return float(value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4)
+
+
+_STEPS = np.array([_linear((step + 0.5) / 255) for step in range(255)], np.float32)
+
+
 def to_srgb(light: Light) -> npt.NDArray[np.uint8]:
-    """8-bit sRGB (height, width, 3), Blender's "Standard" view: IEC 61966-2-1, clipped, rounded to nearest."""
-    linear = np.clip(light.astype(np.float64), 0.0, 1.0)
-    curve = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.power(linear, 1 / 2.4) - 0.055)
-    return (curve * 255.0 + 0.5).astype(np.uint8)
+    """8-bit sRGB (height, width, 3), Blender's "Standard" view: IEC 61966-2-1, clipped, rounded to nearest.
+
+    Looked up between the linear values where one 8-bit value passes to the next, so no processor's power function
+    takes part.
+    """
+    return np.searchsorted(_STEPS, light, side="right").astype(np.uint8)
 
 
 def png(pixels: npt.NDArray[np.uint8]) -> bytes:

@@ -103,6 +103,8 @@ def build(settings: ServeSettings, models: Sequence[ServedModel]) -> serve.Appli
         # An update starts the new replica before the old one stops.
         max_surge_percent=100,
         max_constructor_retry_count=2,
+        # /healthz tells of a lost replica after this time.
+        health_check_period_s=2,
         graceful_shutdown_wait_loop_s=0.2,
         graceful_shutdown_timeout_s=10,
     )

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -110,6 +111,8 @@ def _serve(options: ServeOptions, port: int) -> None:
     models = served_models(settings)
     load_model(models[0].choice)  # a damaged checkpoint is told before anything is started
 
+    print(f"starting the service with '{models[0].choice.name}'", file=sys.stderr, flush=True)
+
     import ray
     from ray import serve
     from ray.exceptions import RayError
@@ -122,15 +125,14 @@ def _serve(options: ServeOptions, port: int) -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
         settings = replace(settings, num_gpus=min(1.0, ray.cluster_resources().get("GPU", 0.0)))
+        serve.start(http_options={"host": options.host, "port": port}, proxy_location="HeadOnly")
+        _check_address(options.host, port)
         try:
-            serve.start(http_options={"host": options.host, "port": port}, proxy_location="HeadOnly")
-            _check_address(options.host, port)
-            try:
-                serve.run(build(settings, models), name=APP_NAME, route_prefix="/")
-            except (RuntimeError, RayServeException) as error:
-                raise RaylignError(f"the service did not start: {str(error).splitlines()[0]}") from None
+            serve.run(build(settings, models), name=APP_NAME, route_prefix="/")
             _announce(options.host, port)
             threading.Event().wait()
+        except (RuntimeError, RayServeException) as error:
+            raise RaylignError(f"the service did not start: {str(error).splitlines()[0]}") from None
         finally:
             for number in _STOP_SIGNALS:
                 signal.signal(number, signal.SIG_IGN)

@@ -104,9 +104,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _tune(method: str, data: str, sweep: SweepOptions, options: Any) -> int:
+    from ..platform.tracking import tracking_uri
     from ..platform.training.command import to_spec
 
     _check(sweep, options.loop)
+    tracking_uri(sweep.tracking_uri)
     space = search_space(method, sweep.space)
     spec = to_spec(method, options)
     spec = dataclasses.replace(spec, loop=dataclasses.replace(spec.loop, epochs=sweep.epochs_max))

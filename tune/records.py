@@ -90,6 +90,11 @@ class TrialRecord:
         return self.values[self.best_epoch] if self.best_epoch else None
 
     @property
+    def held(self) -> bool:
+        """Whether it can be the best: it gave a number, and neither failed nor diverged in the end."""
+        return self.best is not None and self.outcome in ("finished", "stopped early")
+
+    @property
     def seconds(self) -> float:
         """Time in training, over all epochs, where the loop reports it."""
         return sum(row.get("seconds", 0.0) for row in self.rows.values())
@@ -148,7 +153,24 @@ class TrialFiles:
         return path.read_text() if path.exists() else ""
 
 
-def read_records(study: optuna.Study, files: TrialFiles, metric: str, mode: Mode) -> list[TrialRecord]:
+def read_results(path: Path, files: TrialFiles, metric: str, mode: Mode) -> list[TrialRecord]:
+    """All trials of a finished sweep, from its `results.json`."""
+    return [
+        TrialRecord(
+            trial["trial"],
+            trial["id"],
+            trial["state"],
+            trial["params"],
+            files.rows(trial["id"]),
+            metric,
+            mode,
+            trial["error"],
+        )
+        for trial in json.loads(path.read_text())["trials"]
+    ]
+
+
+def read_study(study: optuna.Study, files: TrialFiles, metric: str, mode: Mode) -> list[TrialRecord]:
     """All trials of a study, with their epochs."""
     records = []
     for trial in study.trials:
@@ -162,10 +184,8 @@ def read_records(study: optuna.Study, files: TrialFiles, metric: str, mode: Mode
 
 
 def best_record(records: list[TrialRecord]) -> TrialRecord | None:
-    """The trial with the best epoch of all; those that failed or diverged in the end do not count."""
-    ranked = [
-        record for record in records if record.best is not None and record.outcome in ("finished", "stopped early")
-    ]
+    """The trial with the best epoch of all that held."""
+    ranked = [record for record in records if record.held]
     if not ranked:
         return None
     pick = max if ranked[0].mode == "max" else min

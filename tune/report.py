@@ -8,7 +8,7 @@ from typing import Any
 
 from ..platform.report import figure, page, plots, table
 from .records import Mode, TrialRecord, best_record
-from .spaces import Choice, Range, Real, Space
+from .spaces import Choice, Integer, Range, Real, Space
 
 _COLOURS = {"finished": "#0b68cb", "stopped early": "#e5961a", "diverged": "#cc3333", "failed": "#7a7a7a"}
 
@@ -61,6 +61,7 @@ def importances(records: list[TrialRecord], space: Space, epoch: int) -> dict[st
     """
     import optuna
 
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study()
     distributions = {name: _distribution(allowed) for name, allowed in space.items()}
     for record in records:
@@ -101,7 +102,7 @@ def _importance(records: list[TrialRecord], space: Space, epoch: int) -> str:
     drawn.tight_layout()
     few = " With so few trials this is a hint at most." if len(records) < 20 else ""
     metric = html.escape(records[0].metric)
-    return f"<p>Of {metric} after epoch {epoch}, which every trial reached.{few}</p>{figure(drawn)}"
+    return f"<p>Of {metric} after epoch {epoch}, which every trial reached that neither failed nor diverged.{few}</p>{figure(drawn)}"
 
 
 def _history(scored: list[TrialRecord]) -> str:
@@ -111,10 +112,11 @@ def _history(scored: list[TrialRecord]) -> str:
         points = [(record.number, record.best) for record in scored if record.outcome == outcome]
         if points:
             axis.scatter(*zip(*points, strict=True), color=colour, label=outcome, zorder=3)
-    pick = max if scored[0].mode == "max" else min
-    so_far = [pick(r.best for r in scored[: i + 1] if r.best is not None) for i in range(len(scored))]
-    axis.step([record.number for record in scored], so_far, where="post", color="#1c2024", lw=1, label="best so far")
+    held = [record for record in scored if record.held]
+    so_far = [best.best for i in range(len(held)) if (best := best_record(held[: i + 1]))]
+    axis.step([record.number for record in held], so_far, where="post", color="#1c2024", lw=1, label="best so far")
     axis.set_xlabel("trial")
+    axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set_ylabel(f"best {scored[0].metric}")
     axis.legend(fontsize=8)
     drawn.tight_layout()
@@ -131,6 +133,8 @@ def _slices(scored: list[TrialRecord], space: Space) -> str:
                 axis.scatter(*zip(*points, strict=True), color=colour, s=18)
         if isinstance(allowed, Real) and allowed.log:
             axis.set_xscale("log")
+        elif isinstance(allowed, Integer):
+            axis.xaxis.get_major_locator().set_params(integer=True)
         axis.set_xlabel(name)
     axes[0][0].set_ylabel(f"best {scored[0].metric}")
     drawn.tight_layout()
@@ -148,7 +152,7 @@ def pareto_front(points: list[tuple[float, float]], mode: Mode) -> list[int]:
 
 
 def _pareto(scored: list[TrialRecord]) -> str:
-    timed = [record for record in scored if record.seconds > 0]
+    timed = [record for record in scored if record.held and record.seconds > 0]
     if not timed:
         return "<p>Not known: the training reports no times.</p>"
     points = [(record.seconds, record.best or 0.0) for record in timed]
@@ -175,6 +179,7 @@ def _curves(scored: list[TrialRecord]) -> str:
             lw=1, marker="." if len(record.values) < 30 else "",
         )  # fmt: skip
     axis.set_xlabel("epoch")
+    axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set_ylabel(scored[0].metric)
     drawn.tight_layout()
     return figure(drawn)

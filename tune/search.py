@@ -136,7 +136,7 @@ def saved_study(folder: Path) -> optuna.Study | None:
     """
     if not list(folder.glob("searcher-state-*.pkl")):
         return None
-    search = StudySearch(optuna.create_study(), {}, metric="", mode="max", epochs=1, first={})
+    search = StudySearch(make_study("empty", "max", 0, 1), {}, metric="", mode="max", epochs=1, first={})
     try:
         search.restore_from_dir(str(folder))
     except (pickle.UnpicklingError, EOFError, AttributeError, ImportError) as error:

@@ -21,7 +21,7 @@ from ..methods.errors import InputError, RaylignError
 from ..platform.progress import Progress
 from ..platform.runs import read_yaml, write_text
 from ..platform.training.options import TrainingSpec
-from .records import EPOCH, Mode, TrialFiles, TrialRecord, best_record, read_records
+from .records import EPOCH, Mode, TrialFiles, TrialRecord, best_record, read_results, read_study
 from .spaces import search_space, start_point
 
 if TYPE_CHECKING:
@@ -127,11 +127,13 @@ def is_done(folder: Path) -> bool:
 
 def records(settings: SweepSettings, folder: Path) -> list[TrialRecord]:
     """All trials of the sweep in a folder so far."""
+    files = TrialFiles(folder / "trials")
+    if is_done(folder):  # without Ray and Optuna, which take seconds to load
+        return read_results(folder / "results.json", files, settings.metric, settings.mode)
     from .search import saved_study
 
     study = saved_study(folder / _EXPERIMENT)
-    files = TrialFiles(folder / "trials")
-    return read_records(study, files, settings.metric, settings.mode) if study else []
+    return read_study(study, files, settings.metric, settings.mode) if study else []
 
 
 def _run(settings: SweepSettings, folder: Path, resources: Resources, train: TrainFunction | None) -> None:

@@ -32,6 +32,15 @@ def correlation(reference: Tensor, target: Tensor, *, centred: bool = False) -> 
     return pairs.unflatten(1, (h1, w1)).permute(0, 3, 1, 2), pairs.unflatten(2, (h2, w2))
 
 
+def matches(pairs: Tensor, temperature: float) -> Tensor:
+    """Softmax over channels (the positions in the other picture), times the root of their number; no paper has it.
+
+    The factor gives a sharp match the weight that a correlation has among as many others.
+    """
+    with torch.autocast(pairs.device.type, enabled=False):
+        return torch.softmax(pairs.float() / temperature, dim=1) * pairs.shape[1] ** 0.5
+
+
 def _unit(vectors: Tensor, centred: bool) -> Tensor:
     with torch.autocast(vectors.device.type, enabled=False):
         vectors = vectors.float()
@@ -57,6 +66,7 @@ class Regression(nn.Module):
     def __init__(self, config: CrossScaleConfig, reference_grid: int, target_grid: int, points: int) -> None:
         super().__init__()
         self.centred = config.centred_correlation
+        self.temperature = config.correlation_temperature
         smallest = config.smallest_map
         self.reference_branch, reference_side = _branch(config, target_grid**2, reference_grid)
         self.target_branch, target_side = _branch(config, reference_grid**2, target_grid)
@@ -83,6 +93,9 @@ class Regression(nn.Module):
     def forward(self, reference: Tensor, target: Tensor) -> Tensor:
         """Offsets `(B, points, 2)`, float32, pixels, of features `(B, C, h1, h1)` and `(B, C, h2, h2)`."""
         from_reference, from_target = correlation(reference, target, centred=self.centred)
+        if self.temperature:
+            from_reference = matches(from_reference, self.temperature)
+            from_target = matches(from_target, self.temperature)
         layout = torch.channels_last
         one = self.reference_branch(from_reference.contiguous(memory_format=layout))
         two = self.target_branch(from_target.contiguous(memory_format=layout))

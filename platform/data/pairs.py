@@ -159,7 +159,9 @@ def validation_pairs(url: str, split: str, size: int, limit: int) -> Batch:
     """
     samples = Samples(url, split)
     corners = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])[None]
-    references, sources, matrices = [], [], []
+    references: list[Tensor] = []
+    sources: list[Tensor] = []
+    matrices: list[Tensor] = []
     per_sample = -(-limit // len(samples))
     for position in range(len(samples)):
         sample = samples[position]

@@ -31,6 +31,7 @@ def contact_sheet(url: str, split: str | None, scenes: int, side: int = 128, fra
         pictures = [*([sample.gt] if sample.gt is not None else []), *sample.frames[:frames]]
         rows.append([Image.fromarray(picture.permute(1, 2, 0).numpy()) for picture in pictures])
     gap = 4
+    side = min(side, max(max(picture.size) for row in rows for picture in row))
     width = max(len(row) for row in rows) * (side + gap) + gap
     sheet = Image.new("RGB", (width, len(rows) * (side + gap) + gap), "white")
     for y, row in enumerate(rows):

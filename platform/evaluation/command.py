@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -93,11 +94,16 @@ def choose(name: str, tracking_uri: str | None) -> ModelChoice:
 _UNITS = {"psnr_overlap": "dB", "psnr": "dB", "corner_error": "px", "e2": "px", "seconds": "s"}
 
 
-def table_cells(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Header and cells of the table: mean ± half of the 95 % interval, a dash where a method has no such metric."""
+def table_cells(rows: list[dict[str, Any]], metrics: Sequence[str] | None = None) -> tuple[list[str], list[list[str]]]:
+    """Header and cells of the table: mean ± half of the 95 % interval, a dash where a method has no such metric.
+
+    Args:
+        rows: from `summarise`.
+        metrics: the columns; None means all that any method has.
+    """
     from .evaluate import METRICS
 
-    shown = [name for name in METRICS if any(name in row["metrics"] for row in rows)]
+    shown = [name for name in metrics or METRICS if any(name in row["metrics"] for row in rows)]
     header = ["method", "pairs", *(f"{name} ({_UNITS[name]})" if name in _UNITS else name for name in shown)]
     cells = []
     for row in rows:

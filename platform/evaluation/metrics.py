@@ -17,6 +17,7 @@ import math
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
@@ -33,7 +34,7 @@ def psnr(mean_squared_error: float) -> float:
     return -10 * math.log10(mean_squared_error)
 
 
-def ssim_map(a: Tensor, b: Tensor) -> np.ndarray:
+def ssim_map(a: Tensor, b: Tensor) -> NDArray[np.float64]:
     """SSIM at every pixel, mean of the channels: `(H, W)`.
 
     scikit-image's defaults, as in the UDIS protocol: 7 x 7 uniform window, sample covariance, K1 = 0.01, K2 = 0.03.

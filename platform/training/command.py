@@ -114,7 +114,7 @@ def main(arguments: list[str]) -> int:
         method, rest = arguments[0], arguments[1:]
     if method.startswith("-"):
         raise InputError("the method comes first: raylign train METHOD --data URL")
-    options = parse(spec_options(method, default), rest, f"train {method}")
+    options: Any = parse(spec_options(method, default), rest, f"train {method}")
     return run_training(to_spec(method, options), options.run)
 
 

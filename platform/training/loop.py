@@ -103,7 +103,7 @@ def train(spec: TrainingSpec, reporter: Reporter) -> dict[str, float]:
     options = spec.loop
     device = torch.device("cuda", reporter.rank % torch.cuda.device_count()) if torch.cuda.is_available() else None
     device = device or torch.device("cpu")
-    model = build_model(spec).to(device, memory_format=torch.channels_last)
+    model = build_model(spec).to(device).to(memory_format=torch.channels_last)
     if model.batch_kind != "pair":
         raise InputError(f"'{spec.method}' trains on '{model.batch_kind}' batches, which this raylign cannot make")
     if options.batch_size % reporter.world_size:

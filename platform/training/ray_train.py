@@ -54,14 +54,14 @@ class RayTrainReporter:
         return False
 
 
-def _worker(config: dict[str, Any]) -> dict[str, float]:
+def _worker(config: dict[str, Any]) -> None:
     import torch
 
     from .loop import spec_from_dict, train
 
     # Ray sets OMP_NUM_THREADS to this worker's CPUs; more threads than free cores make each step many times slower.
     torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
-    return train(spec_from_dict(config["spec"]), RayTrainReporter(config["queue"]))
+    train(spec_from_dict(config["spec"]), RayTrainReporter(config["queue"]))
 
 
 def train_on_ray(
@@ -128,7 +128,9 @@ def train_on_ray(
                 num_to_keep=1, checkpoint_score_attribute="val_psnr_overlap", checkpoint_score_order="max"
             ),
             # Ray retries a group that cannot start for ever; a clear error is better.
-            failure_config=ray.train.FailureConfig(max_failures=max_failures, controller_failure_limit=0),
+            failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]  # Ray swaps in another class at run time
+                max_failures=max_failures, controller_failure_limit=0
+            ),
         ),
     )
     thread.start()
@@ -141,7 +143,7 @@ def train_on_ray(
         thread.join(timeout=30)
         queue.shutdown()
     best = max(
-        (entry for entry in result.best_checkpoints if "val_psnr_overlap" in entry[1]),
+        (entry for entry in result.best_checkpoints or [] if "val_psnr_overlap" in entry[1]),
         key=lambda entry: entry[1]["val_psnr_overlap"],
         default=(result.checkpoint, {}),
     )[0]

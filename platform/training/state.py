@@ -31,7 +31,7 @@ def save_training(
         optimizer: its per-parameter state is saved as tensors.
         progress: JSON values: the epoch that is done, best metrics, learning-rate state.
     """
-    model.save_pretrained(folder)  # type: ignore[operator]
+    model.save_pretrained(folder)
     state = optimizer.state_dict()
     tensors: dict[str, Tensor] = {"rng": torch.get_rng_state()}
     for index, entries in state["state"].items():

@@ -6,16 +6,13 @@ import math
 from pathlib import Path
 from typing import Any
 
-import bmesh
 import bpy
 from mathutils import Matrix, Vector
 
 from ..cameras import SENSOR_WIDTH, CameraSpec, plane_corners, rotation
 from ..errors import MissingTextureError
 from ..scenes import LightSpec, OccluderSpec, SurfaceSpec
-
-SEGMENTS = 48
-"""Corners of a round shape's outline."""
+from ..shapes import solid
 
 
 def add_painting(scene: Any, aspect: float) -> Any:
@@ -124,49 +121,18 @@ def add_light(scene: Any, spec: LightSpec) -> Any:
 
 def add_occluder(scene: Any, spec: OccluderSpec, hidden: bool) -> Any:
     """A solid with its material; `hidden` keeps its shadows but hides it from the camera."""
+    form = solid(spec.shape)
     mesh = bpy.data.meshes.new("occluder")
-    form = bmesh.new()
-    match spec.shape:
-        case "cone":
-            bmesh.ops.create_cone(form, cap_ends=True, segments=SEGMENTS, radius1=1.0, radius2=0.0, depth=2.0)
-        case "cylinder":
-            bmesh.ops.create_cone(form, cap_ends=True, segments=SEGMENTS, radius1=1.0, radius2=1.0, depth=2.0)
-        case "sphere":
-            bmesh.ops.create_uvsphere(form, u_segments=SEGMENTS, v_segments=SEGMENTS // 2, radius=1.0)
-        case "cube":
-            bmesh.ops.create_cube(form, size=2.0)
-        case "torus":
-            _torus(form)
-    for face in form.faces:
-        # Flat where the shape is: caps and the cube.
-        face.smooth = spec.shape in ("sphere", "torus") or (spec.shape != "cube" and len(face.verts) <= 4)
-    form.to_mesh(mesh)
-    form.free()
+    mesh.from_pydata(form.vertices, [], form.faces)
+    # Without it the faces are smooth and Blender would work the normals out itself (`shapes.py` tells why it must not).
+    normals = mesh.attributes.new("custom_normal", "FLOAT_VECTOR", "CORNER")
+    normals.data.foreach_set("vector", [part for face in form.normals for normal in face for part in normal])
     mesh.materials.append(_occluder_material(spec))
     occluder = bpy.data.objects.new("occluder", mesh)
     occluder.location, occluder.rotation_euler, occluder.scale = spec.position, spec.angles, spec.scale
     occluder.visible_camera = not hidden
     scene.collection.objects.link(occluder)
     return occluder
-
-
-def _torus(form: Any) -> None:
-    """Major radius 1, minor radius 0.25, Blender's own values."""
-    around, across = SEGMENTS, 16
-    rings = []
-    for step in range(around):
-        angle = math.tau * step / around
-        ring = []
-        for turn in range(across):
-            tilt = math.tau * turn / across
-            radius = 1.0 + 0.25 * math.cos(tilt)
-            ring.append(form.verts.new((radius * math.cos(angle), radius * math.sin(angle), 0.25 * math.sin(tilt))))
-        rings.append(ring)
-    for step in range(around):
-        here, there = rings[step], rings[(step + 1) % around]
-        for turn in range(across):
-            following = (turn + 1) % across
-            form.faces.new((here[turn], there[turn], there[following], here[following]))
 
 
 def _occluder_material(spec: OccluderSpec) -> Any:

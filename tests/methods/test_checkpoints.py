@@ -44,7 +44,7 @@ def rewrite(folder: Path, **changes: Any) -> None:
 def test_round_trip(folder: Path) -> None:
     original = small_network(seed=1)
     with torch.no_grad():
-        original.coarse.linear[-1].weight.normal_(generator=torch.Generator().manual_seed(0))
+        original.coarse.offsets.weight.normal_(generator=torch.Generator().manual_seed(0))
     loaded = load(folder)
     assert isinstance(loaded, CrossScale)
     assert not loaded.training
@@ -79,6 +79,9 @@ def test_backbone_weights_are_not_fetched_again(folder: Path) -> None:
     network = load_checkpoint(folder)
     assert isinstance(network, CrossScale)
     assert network.config.frozen_norm
+    frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
+    assert "backbone.stem.1.weight" in frozen
+    assert "backbone.stem.0.weight" not in frozen
 
 
 @pytest.mark.usefixtures("no_network")

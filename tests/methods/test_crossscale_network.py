@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import torch
 import torchvision
+import tyro
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from raylign.methods import geometry
 from raylign.methods.crossscale import CrossScale, CrossScaleConfig, losses
-from raylign.methods.crossscale.fsc import Regression, correlation
+from raylign.methods.crossscale.fsc import Regression, correlation, matches
 from raylign.methods.errors import InputError
 from tests.methods.small import picture, set_global_offsets, small_network
 
@@ -58,6 +60,15 @@ def test_centred_correlation_does_not_see_a_common_offset() -> None:
     plain, _ = correlation(reference, target, centred=True)
     shifted, _ = correlation(reference + 100, target, centred=True)
     assert torch.allclose(plain, shifted, atol=1e-4)
+
+
+def test_matches_are_shares_of_the_other_picture() -> None:
+    features = torch.randn(1, 64, 5, 5)
+    pairs, _ = correlation(features, features)
+    shares = matches(pairs, 0.05) / 5
+    assert torch.allclose(shares.sum(1), torch.ones(1, 5, 5))
+    assert torch.equal(shares.flatten(2)[0].argmax(0), torch.arange(25))
+    assert shares.flatten(2)[0].diagonal().min() > 0.99
 
 
 def test_untrained_network_is_the_identity() -> None:
@@ -190,8 +201,36 @@ def test_bad_backbone_weights(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("working_size", 100), ("working_size", 80), ("levels", 4), ("mesh", (2, 13)), ("smallest_map", 0)],
+    [
+        ("working_size", 100),
+        ("working_size", 80),
+        ("levels", 4),
+        ("mesh", (2, 13)),
+        ("smallest_map", 0),
+        ("correlation_temperature", -1.0),
+    ],
 )
 def test_impossible_configurations(field: str, value: object) -> None:
     with pytest.raises(InputError, match=field):
         CrossScaleConfig(**{field: value})  # type: ignore[arg-type]
+
+
+def test_normalisation_by_picture_does_not_see_exposure() -> None:
+    image = picture(0, (96, 96), 2) * 0.5 + 0.2
+    gain, offset = torch.tensor([0.7, 1.2, 1.0]).view(1, 3, 1, 1), torch.tensor([0.1, -0.2, 0.05]).view(1, 3, 1, 1)
+    plain, exposed = (small_network(input_norm="picture").eval().backbone(x)[0] for x in (image, image * gain + offset))
+    assert torch.allclose(plain, exposed, atol=1e-4)
+    plain, exposed = (small_network().eval().backbone(x)[0] for x in (image, image * gain + offset))
+    assert not torch.allclose(plain, exposed, atol=1e-2)
+
+
+def test_every_field_is_a_documented_option(capsys: pytest.CaptureFixture[str]) -> None:
+    changed = tyro.cli(
+        CrossScaleConfig, args=["--mesh", "5", "7", "--backbone", "resnet18", "--branch", "8", "8", "8", "8"]
+    )
+    assert changed.mesh == (5, 7)
+    assert changed.backbone_weights is None
+    with pytest.raises(SystemExit):
+        tyro.cli(CrossScaleConfig, args=["--help"])
+    text = capsys.readouterr().out
+    assert all(f"--{field.name.replace('_', '-')}" in text for field in fields(CrossScaleConfig))

@@ -58,8 +58,9 @@ def test_reads_every_format(format_name: str, tolerance: int) -> None:
     assert np.abs(levels - PICTURE).max() <= tolerance
 
 
+@pytest.mark.parametrize("format_name", ["PNG", "TIFF", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied(orientation: int) -> None:
+def test_exif_orientation_is_applied(orientation: int, format_name: str) -> None:
     # What the camera stores for an upright picture, by the table of the EXIF standard.
     stored = {
         1: PICTURE,
@@ -73,7 +74,8 @@ def test_exif_orientation_is_applied(orientation: int) -> None:
     }[orientation]
     exif = Image.Exif()
     exif[0x0112] = orientation
-    data = encoded(Image.fromarray(np.ascontiguousarray(stored)), "PNG", exif=exif)
+    options = {"lossless": True} if format_name == "WEBP" else {}
+    data = encoded(Image.fromarray(np.ascontiguousarray(stored)), format_name, exif=exif, **options)
     assert check_image(data, "it") == (96, 64)
     assert torch.equal(read_image(data, "it"), read_image(encoded(Image.fromarray(PICTURE), "PNG"), "it"))
 

@@ -184,9 +184,9 @@ from raylign.rendering.config import SidarConfig
 from raylign.rendering.sampling import sample_scene
 from raylign.rendering.scenes import PaintingSpec
 
-config = SidarConfig(frames=2, samples=1)
+config = SidarConfig(frames=1, samples=1)
 sizes = []
-for index in range(50):
+for index in range(40):
     render_scene(sample_scene(config, 0, index, 64, PaintingSpec("mosaic", index)), None, 1)
     sizes.append(psutil.Process().memory_info().rss)
 print(sizes[9], sizes[-1])

@@ -27,6 +27,8 @@ class Service:
     """A running `raylign serve`."""
 
     url: str
+    process: int
+    """Its process id."""
     checkpoint: Path
     """The default model."""
     reference: Path
@@ -51,7 +53,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
             assert process.stdout is not None
             line = process.stdout.readline()
             assert line.startswith("raylign serves at http://127.0.0.1:"), line + log.read_text()
-            yield Service(line.split()[3], checkpoint, reference, source)
+            yield Service(line.split()[3], process.pid, checkpoint, reference, source)
         finally:
             process.send_signal(signal.SIGTERM)
             try:

@@ -6,6 +6,7 @@ import base64
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -140,6 +142,26 @@ def test_overload_is_told_at_once_and_health_still_answers(service: Service, tmp
             assert answer.headers["content-type"] == "application/problem+json"
             assert int(answer.headers["retry-after"]) > 0
             assert "too many requests" in answer.json()["detail"]
+
+
+def test_a_lost_model_is_told_and_comes_back(service: Service) -> None:
+    replicas = [
+        process for process in psutil.process_iter(["cmdline"]) if "ServeReplica:raylign:model" in told(process)
+    ]
+    ours = [process for process in replicas if service.process in {parent.pid for parent in process.parents()}]
+    assert len(ours) == 1
+    ours[0].kill()
+    give_up = time.monotonic() + 60
+    while get(service, "/healthz").status_code != 503:
+        assert time.monotonic() < give_up
+        time.sleep(0.1)
+    # What arrives meanwhile waits for the new replica.
+    assert post(service, model="identity").status_code == 200
+    wait_until_ready(service.url)
+
+
+def told(process: psutil.Process) -> str:
+    return " ".join(process.info["cmdline"] or ())
 
 
 def test_the_client_tells_what_is_wrong(service: Service, tmp_path: Path) -> None:
