@@ -88,17 +88,46 @@ def homography_from_points(points_a: Tensor, points_b: Tensor) -> Tensor:
     a, b = points_a.double(), points_b.double()
     scale = a.detach().abs().amax(dim=(1, 2), keepdim=True).clamp_min(1.0)
     a, b = a / scale, b / scale
-    x, y = a.unbind(-1)
-    u, v = b.unbind(-1)
-    one, zero = torch.ones_like(x), torch.zeros_like(x)
-    rows_u = torch.stack([x, y, one, zero, zero, zero, -x * u, -y * u], dim=-1)
-    rows_v = torch.stack([zero, zero, zero, x, y, one, -x * v, -y * v], dim=-1)
-    system = torch.cat([rows_u, rows_v], dim=1)
-    entries, _ = torch.linalg.solve_ex(system, torch.cat([u, v], dim=1).unsqueeze(-1))
-    h = torch.cat([entries.squeeze(-1), torch.ones_like(entries[:, 0])], dim=1).reshape(-1, 3, 3)
+    entries, _ = torch.linalg.solve_ex(*_direct_linear_transform(a, b))
+    h = _with_last_one(entries)
     # Back to pixels: diag(s, s, 1) h diag(1/s, 1/s, 1).
     length = torch.cat([scale.expand(-1, 2, 1), torch.ones_like(scale)], dim=1)
     return h * length / length.transpose(1, 2)
+
+
+def _direct_linear_transform(points_a: Tensor, points_b: Tensor) -> tuple[Tensor, Tensor]:
+    """The system `(B, 2K, 8)` and its right side `(B, 2K, 1)`."""
+    x, y = points_a.unbind(-1)
+    u, v = points_b.unbind(-1)
+    one, zero = torch.ones_like(x), torch.zeros_like(x)
+    rows_u = torch.stack([x, y, one, zero, zero, zero, -x * u, -y * u], dim=-1)
+    rows_v = torch.stack([zero, zero, zero, x, y, one, -x * v, -y * v], dim=-1)
+    return torch.cat([rows_u, rows_v], dim=1), torch.cat([u, v], dim=1).unsqueeze(-1)
+
+
+def _with_last_one(entries: Tensor) -> Tensor:
+    """Homographies of their first eight entries `(B, 8, 1)`."""
+    return torch.cat([entries.squeeze(-1), torch.ones_like(entries[:, 0])], dim=1).reshape(-1, 3, 3)
+
+
+def fit_homography(points_a: Tensor, points_b: Tensor, weights: Tensor) -> Tensor:
+    """`H_ab` of four or more weighted point pairs: least squares of the equations of `homography_from_points`.
+
+    Points should lie in [-1, 1] or so: the algebraic error is then close to the distance in b, and the normal equations
+    are well-conditioned.
+
+    Args:
+        points_a: `(B, K, 2)`.
+        points_b: `(B, K, 2)`.
+        weights: `(B, K)`, not negative.
+
+    Returns:
+        `(B, 3, 3)`, float64, h33 = 1.
+    """
+    system, right = _direct_linear_transform(points_a.double(), points_b.double())
+    weighted = system * weights.double().repeat(1, 2)[..., None]
+    entries, _ = torch.linalg.solve_ex(system.transpose(1, 2) @ weighted, weighted.transpose(1, 2) @ right)
+    return _with_last_one(entries)
 
 
 def transform_points(homography: Tensor, points: Tensor) -> Tensor:
@@ -175,8 +204,9 @@ def coverage(positions: Tensor, size: Size) -> Tensor:
     """
     height, width = size
     x, y = positions.unbind(-1)
-    along_x = torch.minimum(x + 1, width - x).clamp(0, 1)
-    along_y = torch.minimum(y + 1, height - y).clamp(0, 1)
+    # min(x + 1, W - x), written with the distance from the middle: its gradient is cheaper.
+    along_x = ((width + 1) / 2 - (x - (width - 1) / 2).abs()).clamp(0, 1)
+    along_y = ((height + 1) / 2 - (y - (height - 1) / 2).abs()).clamp(0, 1)
     return along_x * along_y
 
 

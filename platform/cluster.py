@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 from collections.abc import Iterator
 
 from ..methods.errors import InputError
@@ -31,6 +32,8 @@ def ray_session(address: str | None = None, *, num_cpus: int | None = None, dash
         yield
         return
     address = address or os.environ.get("RAY_ADDRESS")
+    if address:
+        _probe(address)
     try:
         if address:
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=True)
@@ -42,10 +45,26 @@ def ray_session(address: str | None = None, *, num_cpus: int | None = None, dash
                 logging_level=logging.ERROR,
                 log_to_driver=False,
             )
-    except ConnectionError as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"--address {address}: no Ray cluster answers ({reason})") from None
+    except (ConnectionError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        told = f"{reason}; if the cluster has tokens, set the same RAY_AUTH_TOKEN here" if address else reason
+        raise InputError(f"--address {address or 'local'}: no Ray cluster ({told})") from None
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _probe(address: str) -> None:
+    """Knock at the address first: Ray itself goes on asking for minutes where nobody answers.
+
+    Raises:
+        InputError: nothing listens there.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():  # "auto" and "local" are found by Ray
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except OSError as error:
+        raise InputError(f"--address {address}: nothing answers there ({error.strerror or error})") from None

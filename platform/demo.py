@@ -215,10 +215,13 @@ def serve_pair(folder: Path, options: DemoOptions) -> dict[str, Any]:
             if server.poll() is not None or time.monotonic() > deadline:
                 raise RaylignError(f"the service did not come up; see {log}")
             time.sleep(0.5)
-        print(f"  $ curl -F reference=@{pair['reference']} -F source=@{pair['source']} {url}/v1/align -o served.png")
+        print(
+            f"  $ curl -F reference=@{pair['reference']} -F source=@{pair['source']} {url}/v1/align -o served.png",
+            flush=True,
+        )
         files = {name: (f"{name}.png", pair[name].read_bytes(), "image/png") for name in ("reference", "source")}
         began = time.monotonic()
-        answer = httpx.post(f"{url}/v1/align", files=files, timeout=120)
+        answer = httpx.post(f"{url}/v1/align", files=files, data={"force": "true"}, timeout=120)
         seconds = time.monotonic() - began
         if answer.status_code != 200:
             raise RaylignError(f"the service answered {answer.status_code}: {answer.text[:200]}")

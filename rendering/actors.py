@@ -42,12 +42,14 @@ class RenderWorker:
         self._writer: Any = None
 
     def hello(self) -> Answer:
-        """Load Blender; says its version."""
+        """Load what the scenes need; says Blender's version."""
         try:
             import bpy
+            import webdataset  # noqa: F401  the shards' library, now: a scene's time is its own
         except ImportError as error:
             version = ".".join(map(str, sys.version_info[:2]))
-            return {"status": "stop", "reason": f"Blender cannot be imported in Python {version} ({error})"}
+            reason = f"the render processes' Python {version} lacks raylign[render] ({error})"
+            return {"status": "stop", "reason": reason}
         return {"status": "done", "blender": bpy.app.version_string}
 
     def render(self, shard: str, scene: str) -> Answer:

@@ -3,7 +3,7 @@
 Why exposure is metered by default. The released renderer draws lights of 1 to 10 kW and a material that is up to
 wholly metallic or transparent, and keeps the exposure fixed: the same painting comes out far too bright under three
 lights and almost black as a metal under a narrow spot; the gains that bring both to a good picture differ by a factor
-of a thousand (0.03 to 38 in 56 frames at the default settings), so no one factor would do. A camera meters. So each
+of four thousand (0.02 to 84 in 600 frames at the default settings), so no one factor would do. A camera meters. So each
 frame gets one gain that brings the mean brightness of what is lit to that of a well-exposed photograph, and a random
 shift around it; fall-off, shadows, highlights and colour casts stay as they are. `--scene.exposure fixed` renders as
 released.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,11 +129,12 @@ def _tune(method: str, data: str, sweep: SweepOptions, options: Any) -> int:
         raise InputError(f"--resume: no sweep '{name}' in {sweep.runs / 'tune'}; leave --resume out to start one")
     folder = run_folder("tune", name, sweep.runs)
     was_done = is_done(folder)
-    found = run_sweep(
-        settings,
-        folder,
-        Resources(sweep.cpus_per_trial, sweep.gpus_per_trial, sweep.address, sweep.tracking_uri),
-    )
+    resources = Resources(sweep.cpus_per_trial, sweep.gpus_per_trial, sweep.address, sweep.tracking_uri)
+    try:
+        found = run_sweep(settings, folder, resources)
+    except KeyboardInterrupt:
+        print(f"{folder}: the same command goes on from here", file=sys.stderr)
+        raise
     _tell(settings, folder, found, was_done)
     return 0
 
@@ -190,5 +192,6 @@ def _tell(settings: SweepSettings, folder: Path, found: list[TrialRecord], was_d
     for name, value in best.params.items():
         print(f"            {name} {value:.4g}" if isinstance(value, float) else f"            {name} {value}")
     print(f"report      {folder / 'report.html'}")
-    print(f"checkpoint  {folder / 'checkpoint'}")
+    if (folder / "checkpoint").exists():  # not where the trials ran on machines that do not share this folder
+        print(f"checkpoint  {folder / 'checkpoint'}")
     print(f"train it    raylign train --config {folder / 'best.yaml'}")

@@ -102,7 +102,8 @@ def _importance(records: list[TrialRecord], space: Space, epoch: int) -> str:
     drawn.tight_layout()
     few = " With so few trials this is a hint at most." if len(records) < 20 else ""
     metric = html.escape(records[0].metric)
-    return f"<p>Of {metric} after epoch {epoch}, which every trial reached that neither failed nor diverged.{few}</p>{figure(drawn)}"
+    lead = f"Of {metric} after epoch {epoch}, which every trial reached that neither failed nor diverged.{few}"
+    return f"<p>{lead}</p>{figure(drawn)}"
 
 
 def _history(scored: list[TrialRecord]) -> str:

@@ -17,7 +17,7 @@ from .backbone import Backbone
 from .confidence import overlap_correlation
 from .config import COARSE_STRIDE, FINE_STRIDE, CrossScaleConfig
 from .fsc import Regression
-from .resolution import full_resolution_positions
+from .resolution import full_resolution_positions, mesh_homography
 
 
 @dataclass(frozen=True)
@@ -168,13 +168,15 @@ class CrossScale(LearnedAligner):
 
     @torch.inference_mode()
     def align(self, reference: Tensor, sources: Tensor) -> Alignment:
-        """See `Aligner.align`. The source is sampled once, at full resolution.
+        """See `Aligner.align`. The source is sampled once, at full resolution, through the mesh.
 
+        `homography` is the one that comes closest to the mesh (`mesh_homography`), `flow` follows the mesh itself.
         `confidence` is the correlation of both pictures' luma in the overlap at the working size, 0 where it is
         negative or where less than 5 % overlap. It is a plain measure of likeness, not a probability.
 
         Extras:
             mesh: M^f `(B, U, V, 2)` in pixels of the reference.
+            global_homography: `(B, 3, 3)`, the first stage's, reference to source.
         """
         source = single_source(reference, sources)
         device = self.device
@@ -200,8 +202,11 @@ class CrossScale(LearnedAligner):
             geometry.sample(small_source, small_positions),
             geometry.coverage(small_positions, self.size)[:, None] >= losses.OVERLAP,
         )
-        homography = geometry.rescale_homography(
-            prediction.homography, size_a=(self.size, reference_size), size_b=(self.size, source_size), rule="area"
+        planar, first_stage = (
+            geometry.rescale_homography(
+                homography, size_a=(self.size, reference_size), size_b=(self.size, source_size), rule="area"
+            )
+            for homography in (mesh_homography(prediction.mesh, self.size), prediction.homography)
         )
         to_full = geometry.resize_transform(self.size, reference_size, "area", device=self.device)
         image = geometry.sample(source, positions) * mask
@@ -209,10 +214,13 @@ class CrossScale(LearnedAligner):
         return Alignment(
             image=image,
             mask=mask,
-            homography=homography.float()[:, None],
+            homography=planar.float()[:, None],
             flow=positions.sub_(grid).permute(0, 3, 1, 2)[:, None],
             confidence=confidence,
-            extras={"mesh": geometry.transform_points(to_full[None], prediction.mesh).float()},
+            extras={
+                "mesh": geometry.transform_points(to_full[None], prediction.mesh).float(),
+                "global_homography": first_stage.float(),
+            },
         )
 
     def _to_working_size(self, picture: Tensor) -> Tensor:

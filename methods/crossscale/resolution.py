@@ -2,10 +2,38 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from .. import geometry
 from .losses import fit_mesh
+
+UNSEEN_WEIGHT = 1e-3
+"""Weight of a mesh vertex that lies outside of the reference, against 1 for one inside."""
+
+
+def mesh_homography(mesh: Tensor, size: geometry.Size) -> Tensor:
+    """The homography `(B, 3, 3)`, float64, reference to source, that comes closest to the mesh.
+
+    The network's first stage gives a homography from coarse features; its second stage corrects it in the mesh. What a
+    plane's homography is, the corrected mesh knows better. Vertices outside of the reference say little, because no
+    picture content held them in place; their small weight only settles what nothing else does.
+
+    Args:
+        mesh: M^f `(B, U, V, 2)`, pixels.
+        size: of both frames.
+    """
+    regular = geometry.regular_mesh(mesh.shape[1], mesh.shape[2], size, device=mesh.device)
+    weights = geometry.coverage(mesh, size).clamp_min(UNSEEN_WEIGHT).flatten(1)
+    in_reference = geometry.normalise_points(mesh, size).flatten(1, 2)
+    in_source = geometry.normalise_points(regular, size).flatten(0, 1).expand_as(in_reference)
+    fitted = geometry.fit_homography(in_reference, in_source, weights)
+    # From [-1, 1] to pixels, on both sides.
+    half = torch.tensor([(size[1] - 1) / 2, (size[0] - 1) / 2, 1.0], dtype=fitted.dtype, device=fitted.device)
+    to_pixels = torch.diag(half)
+    to_pixels[:2, 2] = half[:2]
+    pixels = to_pixels @ fitted @ torch.linalg.inv(to_pixels)
+    return pixels / pixels[:, 2:, 2:]
 
 
 def full_resolution_positions(

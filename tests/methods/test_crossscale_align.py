@@ -87,6 +87,25 @@ def test_homography_and_mesh_agree_with_the_flow() -> None:
     assert (at_vertices - in_source[:, 1:-1, 1:-1]).abs().max() < 0.05
 
 
+def test_homography_is_that_of_the_final_mesh() -> None:
+    size = (96, 96)
+    network = small_network()
+    set_global_offsets(network, torch.tensor([[4.0, -2.0], [-3.0, 5.0], [1.0, 7.0], [-6.0, -4.0]]))
+    found = network.align(picture(0, size), picture(1, size)[:, None])
+    assert found.homography is not None
+    # Without local offsets both stages say the same.
+    assert torch.allclose(found.homography[:, 0], found.extras["global_homography"], atol=1e-4)
+    with torch.no_grad():
+        network.intra.offsets.bias.copy_(torch.tensor([3.0, -1.0]).repeat(20))
+    moved = network.align(picture(0, size), picture(1, size)[:, None])
+    assert moved.homography is not None
+    assert torch.equal(moved.extras["global_homography"], found.extras["global_homography"])
+    # All mesh vertices moved in the reference: H' = H T^-1.
+    shift = torch.tensor([[1.0, 0, -3], [0, 1, 1], [0, 0, 1]])
+    expected = found.homography[0, 0] @ shift
+    assert torch.allclose(moved.homography[0, 0], expected / expected[2, 2], atol=1e-3)
+
+
 def test_same_pictures_give_the_same_answer() -> None:
     network = small_network(seed=3)
     set_global_offsets(network, torch.rand(4, 2) * 5)

@@ -68,6 +68,27 @@ def test_collinear_points_do_not_raise() -> None:
     assert not geometry.homography_from_points(a, a + 1).isfinite().all()
 
 
+def test_fit_homography_agrees_with_opencv() -> None:
+    rng = np.random.default_rng(0)
+    a = rng.uniform(-1, 1, (1, 40, 2))
+    homography = torch.tensor([[[0.9, 0.1, 0.05], [-0.08, 1.1, -0.1], [0.03, -0.05, 1.0]]], dtype=torch.float64)
+    exact = geometry.transform_points(homography, torch.from_numpy(a))
+    fitted = geometry.fit_homography(torch.from_numpy(a), exact, torch.ones(1, 40))
+    assert torch.allclose(fitted, homography, atol=1e-9)
+    noisy = exact + torch.from_numpy(rng.normal(0, 0.002, (1, 40, 2)))
+    theirs, _ = cv2.findHomography(a[0], noisy[0].numpy(), 0)
+    ours = geometry.fit_homography(torch.from_numpy(a), noisy, torch.ones(1, 40))
+    np.testing.assert_allclose(ours[0].numpy(), theirs, atol=1e-3)
+
+
+def test_fit_homography_ignores_points_without_weight() -> None:
+    a = torch.rand(2, 9, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    b, weights = a.clone(), torch.ones(2, 9)
+    b[:, 3] += 1
+    weights[:, 3] = 0
+    assert torch.allclose(geometry.fit_homography(a, b, weights), torch.eye(3, dtype=torch.float64), atol=1e-9)
+
+
 def test_transform_points_agrees_with_opencv() -> None:
     homography = random_homography(3, (100, 140))
     points = torch.rand(1, 20, 2, dtype=torch.float64) * 100

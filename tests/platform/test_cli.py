@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from raylign.platform.cli import COMMANDS, main
+from tests.datasets import write_sequences
 
 
 def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -84,3 +85,11 @@ def test_wrong_input_is_one_line_and_status_2(
     assert said[0].startswith(f"raylign {arguments[0]}: error: ")
     assert names in said[0]
     assert list(workdir.iterdir()) == []
+
+
+def test_an_address_where_nobody_answers_is_told_at_once(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url = write_sequences(workdir / "d", scenes=12, size=96)
+    began = time.monotonic()
+    assert main(["train", "crossscale", "--data", url, "--address", "127.0.0.1:9"]) == 2
+    assert time.monotonic() - began < 30
+    assert "--address 127.0.0.1:9" in capsys.readouterr().err.splitlines()[-1]

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ import pytest
 pytest.importorskip("bpy", reason="Blender is the extra raylign[render]")
 
 from raylign.rendering.cameras import CameraSpec, intrinsics, plane_corners, project, world_to_camera
-from raylign.rendering.config import SidarConfig
+from raylign.rendering.config import OccluderShape, SidarConfig
 from raylign.rendering.errors import BlackFrameError, MissingTextureError
 from raylign.rendering.sampling import sample_cameras, sample_scene
 from raylign.rendering.scenes import OccluderSpec, PaintingSpec, SceneSpec
@@ -67,6 +68,36 @@ def test_a_scene_renders_to_the_same_bytes_whatever_came_before() -> None:
     assert digest(render(scene(0))) == first
     assert digest(render(scene(0), threads=2)) == first
     assert digest(render(scene(1))) != first
+
+
+def test_light_repeats_to_the_last_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stricter than the pictures, whose eight bits hide a difference in the last digit until it meets a rounding edge.
+
+    All shapes at once, for the smooth ones once had normals that differed from run to run.
+    """
+    from raylign.rendering.blender import scene as module
+
+    shapes: tuple[OccluderShape, ...] = get_args(OccluderShape)
+    ball = sphere(0, 0, 2.0, 0.6)
+    crowd = [
+        dataclasses.replace(ball, shape=shape, position=(place - 2.0, 1.0, 2.0), material="glossy")
+        for place, shape in enumerate(shapes)
+    ]
+    spec = with_occluders(scene(0, frames=1, samples=16), *crowd)
+    seen: set[bytes] = set()
+    original = module.render_light
+
+    def record(*arguments: Any, samples: int, **settings: Any) -> Any:
+        light = original(*arguments, samples=samples, **settings)
+        if samples == 16 and settings["bounces"]:
+            seen.add(light.tobytes())
+        return light
+
+    monkeypatch.setattr(module, "render_light", record)
+    for index in range(6):
+        render(spec)
+        render(scene(index, frames=1, samples=1))
+    assert len(seen) == 1
 
 
 def test_another_process_renders_the_same_bytes() -> None:
@@ -180,7 +211,7 @@ def test_forty_scenes_leave_nothing_behind() -> None:
     program = """
 import psutil
 from raylign.rendering.blender.scene import render_scene
-from raylign.rendering.config import SidarConfig
+from raylign.rendering.config import OccluderShape, SidarConfig
 from raylign.rendering.sampling import sample_scene
 from raylign.rendering.scenes import PaintingSpec
 
