@@ -44,13 +44,14 @@ class RenderWorker:
     def hello(self) -> Answer:
         """Load what the scenes need; says Blender's version."""
         try:
-            import bpy
             import webdataset  # noqa: F401  the shards' library, now: a scene's time is its own
+
+            from .blender.engine import blender_version
         except ImportError as error:
             version = ".".join(map(str, sys.version_info[:2]))
             reason = f"the render processes' Python {version} lacks raylign[render] ({error})"
             return {"status": "stop", "reason": reason}
-        return {"status": "done", "blender": bpy.app.version_string}
+        return {"status": "done", "blender": blender_version()}
 
     def render(self, shard: str, scene: str) -> Answer:
         """Render one scene, given as JSON, into the shard; the first call for a shard opens it."""

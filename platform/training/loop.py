@@ -108,7 +108,7 @@ def train(spec: TrainingSpec, reporter: Reporter) -> dict[str, float]:
         raise InputError(f"'{spec.method}' trains on '{model.batch_kind}' batches, which this raylign cannot make")
     if options.batch_size % reporter.world_size:
         raise InputError(f"--loop.batch-size {options.batch_size} does not divide by {reporter.world_size} workers")
-    optimizer = torch.optim.AdamW(model.parameters(), lr=options.lr, weight_decay=options.weight_decay)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=options.lr, weight_decay=options.weight_decay, fused=True)
     start_epoch = 0
     metrics: dict[str, float] = {}
     checkpoint = reporter.latest_checkpoint()

@@ -17,6 +17,11 @@ from ..errors import BlenderError
 from ..exposure import Light
 
 
+def blender_version() -> str:
+    """Blender's version, for example `5.0.1`."""
+    return str(bpy.app.version_string)
+
+
 def fresh_scene(width: int, height: int, threads: int) -> Any:
     """Forget everything and give an empty Blender scene with the renderer's settings.
 
