@@ -33,7 +33,7 @@ class DemoOptions:
 
     scenes: int = 100
     """Scenes to render."""
-    epochs: int = 8
+    epochs: int = 12
     """Epochs to train."""
     steps_per_epoch: int = 24
     """Optimizer steps in an epoch."""
@@ -46,7 +46,7 @@ class DemoOptions:
     frames: int = 5
     """Frames per scene."""
     size: int = 128
-    """Side of the rendered frames and of the network's input, in pixels."""
+    """Side of the rendered frames, in pixels."""
     workers: int = 0
     """Render actors and training workers; 0 means one per CPU, at most 2."""
     seed: int = 0
@@ -112,10 +112,11 @@ def plan(options: DemoOptions) -> dict[str, Step]:
     # A network small enough to learn from a few thousand pairs on two cores. Known homographies supervise it: without
     # weights to start from, the paper's unsupervised losses alone take far longer.
     model = (
-        *("--model.backbone", "resnet18", "--model.working-size", str(options.size), "--model.mesh", "5", "5"),
+        *("--model.backbone", "resnet18", "--model.working-size", "96", "--model.mesh", "5", "5"),
         *("--model.branch", "32", "32", "64", "64", "--model.trunk", "128", "--model.linear", "512", "256"),
-        *("--model.smallest-map", "2", "--model.centred-correlation", "--model.supervision", "1"),
-        *("--model.homography-content-weight", "0", "--augment.view-probability", "0.5"),
+        *("--model.smallest-map", "3", "--model.centred-correlation", "--model.correlation-temperature", "0.05"),
+        *("--model.head-norm", "batch", "--model.input-norm", "picture", "--model.supervision", "1"),
+        *("--model.homography-content-weight", "0", "--augment.view-probability", "0.2"),
     )
     return {
         "render": Step(
@@ -132,7 +133,17 @@ def plan(options: DemoOptions) -> dict[str, Step]:
                 *("train", "crossscale", "--data", data, "--name", NAME, "--workers", str(workers), "--resume"),
                 *("--loop.epochs", str(options.epochs), "--loop.steps-per-epoch", str(options.steps_per_epoch)),
                 *("--loop.batch-size", "32", "--loop.lr", "1e-3", "--loop.schedule", "cosine"),
-                *("--loop.warmup-steps", "20", "--loop.seed", str(options.seed), *model, "--model.levels", "1"),
+                *(
+                    "--loop.warmup-steps",
+                    "20",
+                    "--loop.val-every",
+                    "2",
+                    "--loop.seed",
+                    str(options.seed),
+                    *model,
+                    "--model.levels",
+                    "1",
+                ),
             ),
         ),
         "tune": Step(
