@@ -33,7 +33,7 @@ class DemoOptions:
 
     scenes: int = 100
     """Scenes to render."""
-    epochs: int = 12
+    epochs: int = 8
     """Epochs to train."""
     steps_per_epoch: int = 24
     """Optimizer steps in an epoch."""
@@ -41,9 +41,9 @@ class DemoOptions:
     """Trials of the sweep."""
     trial_epochs: int = 4
     """Most epochs of a trial."""
-    trial_steps: int = 6
+    trial_steps: int = 12
     """Optimizer steps in an epoch of a trial."""
-    frames: int = 5
+    frames: int = 4
     """Frames per scene."""
     size: int = 128
     """Side of the rendered frames, in pixels."""
@@ -151,7 +151,7 @@ def plan(options: DemoOptions) -> dict[str, Step]:
             (
                 *("tune", "crossscale", "--data", data, "--name", NAME, "--trials", str(options.trials)),
                 *("--epochs-max", str(options.trial_epochs), "--grace", "1", "--seed", str(options.seed)),
-                *("--loop.steps-per-epoch", str(options.trial_steps), "--loop.batch-size", "16"),
+                *("--loop.steps-per-epoch", str(options.trial_steps), "--loop.batch-size", "16", "--loop.lr", "1e-3"),
                 *("--loop.val-pairs", "16", *model),
             ),
         ),

@@ -106,6 +106,7 @@ def _sweep(folder: Path) -> str:
         axis.set_xlabel(name)
         if name.endswith("lr"):
             axis.set_xscale("log")
+            axis.minorticks_off()
     axes[0][0].set_ylabel(metric)
     drawn.tight_layout()
     rows = [
