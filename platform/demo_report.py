@@ -69,7 +69,7 @@ def write_report(folder: Path, steps: dict[str, Step], served: dict[str, Any], t
         page(
             "raylign demo",
             sections,
-            f"Rendered, trained, searched, measured and served here in {timings['all']:.0f} s.",
+            f"Render, train, search, measure, serve: this run took {timings['all']:.0f} s.",
         ),
     )
     return gain

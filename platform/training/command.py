@@ -258,6 +258,8 @@ class _Bookkeeper:
         from .report import training_report
         from .state import MODEL_FILES
 
+        # A kill can lose the last lines of metrics.jsonl, but not what the checkpoint itself tells.
+        history = read_history(self._folder) or [json.loads((best / "training.json").read_text())["metrics"]]
         target = self._folder / "checkpoint"
         staged = self._folder / ".checkpoint"
         shutil.rmtree(staged, ignore_errors=True)
@@ -267,7 +269,6 @@ class _Bookkeeper:
         shutil.rmtree(target, ignore_errors=True)
         staged.rename(target)
         shutil.rmtree(best, ignore_errors=True)
-        history = read_history(self._folder)
         write_text(self._folder / "report.html", training_report(self._name, self._spec, history))
         chosen = max(history, key=lambda entry: entry.get("val_psnr_overlap", float("-inf")))
         metrics = {key: value for key, value in chosen.items() if key.startswith("val_")}

@@ -37,10 +37,11 @@ class RayTrainReporter:
         """A barrier over all ranks; the checkpoint is copied to the run's storage before it returns."""
         import ray.train
 
-        stored = ray.train.Checkpoint.from_directory(str(checkpoint)) if checkpoint else None
-        ray.train.report(dict(metrics), checkpoint=stored)
+        # Told first: an epoch that a kill undoes is told again, but one that is never told would be missing for ever.
         if self.rank == 0:
             self._queue.put(dict(metrics))
+        stored = ray.train.Checkpoint.from_directory(str(checkpoint)) if checkpoint else None
+        ray.train.report(dict(metrics), checkpoint=stored)
 
     def latest_checkpoint(self) -> Path | None:
         """A local copy of the last checkpoint; it lives as long as this worker."""

@@ -51,11 +51,12 @@ def load_training(folder: Path, model: LearnedAligner, optimizer: torch.optim.Op
         progress: dict[str, Any] = json.loads((folder / "training.json").read_text())
         tensors = load_file(folder / "training.safetensors")
         model.load_state_dict(load_file(folder / "model.safetensors"))
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             if name.startswith("optimizer."):
                 _, index, entry = name.split(".", 2)
-                state.setdefault(int(index), {})[entry] = tensor
+                state.setdefault(int(index), {})[entry] = _laid_out_like(tensor, parameters[int(index)])
         optimizer.load_state_dict({"state": state, "param_groups": progress.pop("param_groups")})
         torch.set_rng_state(tensors["rng"])
     except Exception as error:  # safetensors raises its own classes for damaged files
@@ -64,3 +65,14 @@ def load_training(folder: Path, model: LearnedAligner, optimizer: torch.optim.Op
             f"cannot continue from {folder} ({reason}); start a new run with another --name"
         ) from None
     return progress
+
+
+def _laid_out_like(tensor: Tensor, parameter: Tensor) -> Tensor:
+    """The tensor with the parameter's strides.
+
+    Files hold tensors contiguously, and weights may be channels_last; fused optimizers walk through the memory of both
+    side by side and would pair the wrong numbers.
+    """
+    if tensor.shape != parameter.shape:
+        return tensor
+    return torch.empty_like(parameter, dtype=tensor.dtype, device=tensor.device).copy_(tensor)
