@@ -134,3 +134,10 @@ class LearnedAligner(nn.Module, PyTorchModelHubMixin, Aligner):
     def device(self) -> torch.device:
         """Where the weights lie."""
         return next(self.parameters()).device
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Where bfloat16 is computed natively; elsewhere it is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.cpu._is_amx_tile_supported()

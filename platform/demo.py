@@ -7,7 +7,6 @@ a kill at any moment leaves only what those commands leave, which resume by them
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import shlex
 import signal
@@ -263,15 +262,3 @@ def write_pair(folder: Path) -> dict[str, Path]:
     paths["reference"].write_bytes(content["000.png"])
     paths["source"].write_bytes(content["001.png"])
     return paths
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file that a step wrote.
-
-    Raises:
-        RaylignError: it is not there or damaged.
-    """
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise RaylignError(f"cannot read {path}: {error}") from None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -50,12 +48,6 @@ def write_text(path: Path, text: str) -> None:
     except OSError as error:
         part.unlink(missing_ok=True)
         raise write_error(path, error) from None
-
-
-def write_config(folder: Path, options: Any) -> None:
-    """Write the fully resolved options of a command to `config.yaml`."""
-    plain = json.loads(json.dumps(dataclasses.asdict(options), default=str))
-    write_text(folder / "config.yaml", yaml.safe_dump(plain, sort_keys=False))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ PRESETS: dict[str, SidarConfig] = {
     # The ranges of the released renderer: cameras far to the side, hard light on black, glass and mirrors in the way.
     "released": SidarConfig(),
     # What somebody gets who photographs a print by hand in daylight: a matte surface, a lamp at most, small obstacles,
-    # views of up to 17 degrees off the vertical. Pairs are alike enough that an alignment can be judged by eye.
+    # views of up to 24 degrees off the vertical. Pairs are alike enough that an alignment can be judged by eye.
     "handheld": SidarConfig(
         samples=8,
         bounces=2,

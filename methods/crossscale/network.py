@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import geometry
-from ..aligner import Alignment, LearnedAligner, single_source
+from ..aligner import Alignment, LearnedAligner, has_fast_bfloat16, single_source
 from ..jnd import jnd_threshold
 from . import losses
 from .backbone import Backbone
@@ -192,7 +192,7 @@ class CrossScale(LearnedAligner):
         reference_size: geometry.Size = (reference.shape[-2], reference.shape[-1])
         source_size: geometry.Size = (source.shape[-2], source.shape[-1])
         small_reference, small_source = (self._to_working_size(picture) for picture in (reference, source))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=_has_fast_bfloat16(self.device)):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=has_fast_bfloat16(self.device)):
             prediction = self.predict(small_reference, small_source)
         positions = full_resolution_positions(prediction.mesh, self.size, reference_size, source_size)
         mask = (geometry.coverage(positions, source_size) >= losses.OVERLAP).float()[:, None]
@@ -227,10 +227,3 @@ class CrossScale(LearnedAligner):
         if (picture.shape[-2], picture.shape[-1]) == self.size:
             return picture
         return F.interpolate(picture, self.size, mode="bilinear", align_corners=False, antialias=True)
-
-
-def _has_fast_bfloat16(device: torch.device) -> bool:
-    """Where bfloat16 is computed natively; elsewhere it is slower than float32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and torch.cpu._is_amx_tile_supported()

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ...methods.aligner import LearnedAligner
+from ...methods.aligner import LearnedAligner, has_fast_bfloat16
 from ...methods.errors import DatasetError, InputError, RaylignError
 from ...methods.registry import method_class
 from ..data.augment import AugmentOptions
@@ -70,9 +70,7 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
         return None
     if precision == "bf16":
         return torch.bfloat16
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
-    return torch.bfloat16 if torch.cpu._is_amx_tile_supported() else None
+    return torch.bfloat16 if has_fast_bfloat16(device) else None
 
 
 def learning_rate_factor(options: LoopOptions, step: int, steps_per_epoch: int) -> float:
@@ -162,7 +160,7 @@ def train(spec: TrainingSpec, reporter: Reporter) -> dict[str, float]:
         }
         last = epoch + 1 == options.epochs
         if held_out is not None and (last or (epoch + 1) % options.val_every == 0):
-            metrics |= validate(model, held_out, dtype)
+            metrics |= validate(model, held_out)
         _report(reporter, model, optimizer, epoch + 1, metrics)
         if reporter.should_stop():
             break

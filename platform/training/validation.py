@@ -21,15 +21,12 @@ def masked_psnr(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def validate(
-    model: LearnedAligner, pairs: dict[str, Tensor], dtype: torch.dtype | None, batch_size: int = 32
-) -> dict[str, float]:
-    """Measure a model on held-out pairs.
+def validate(model: LearnedAligner, pairs: dict[str, Tensor], batch_size: int = 32) -> dict[str, float]:
+    """Measure a model on held-out pairs, with its own `align`: in the precision that its users get.
 
     Args:
         model: any learned pair method.
         pairs: `reference`, `source` `(P, 3, S, S)` in [0, 1], `homography (P, 3, 3)`, NaN where unknown.
-        dtype: autocast type, or None for float32.
         batch_size: pairs at a time.
 
     Returns:
@@ -41,8 +38,7 @@ def validate(
     psnr, overlap, corner = [], [], []
     for first in range(0, len(pairs["reference"]), batch_size):
         batch = {name: value[first : first + batch_size].to(device) for name, value in pairs.items()}
-        with torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
-            found = model.align(batch["reference"], batch["source"][:, None])
+        found = model.align(batch["reference"], batch["source"][:, None])
         psnr.append(masked_psnr(found.image, batch["reference"], found.mask))
         overlap.append(found.mask.float().mean((1, 2, 3)))
         known = batch["homography"].isfinite().all((1, 2))

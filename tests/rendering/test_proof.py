@@ -6,6 +6,7 @@ where things are and not how much detail an oblique view keeps; the last test re
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,8 +20,11 @@ pytest.importorskip("bpy", reason="Blender is the extra raylign[render]")
 
 from raylign.rendering.cameras import sidar_correction
 from raylign.rendering.config import SidarConfig
+from raylign.rendering.presets import PRESETS
 from raylign.rendering.sampling import sample_scene
 from raylign.rendering.scenes import PaintingSpec, PictureSpec
+from raylign.rendering.splits import split_ranges
+from raylign.rendering.textures import plan_textures
 
 from .conftest import Picture
 
@@ -33,9 +37,14 @@ Rendered = list[dict[str, bytes]]
 
 
 def render(texture: PaintingSpec | PictureSpec, index: int, folder: Path | None) -> dict[str, bytes]:
+    return render_scene_of(SidarConfig(frames=FRAMES, lighting="ambient"), texture, index, folder)
+
+
+def render_scene_of(
+    config: SidarConfig, texture: PaintingSpec | PictureSpec, index: int, folder: Path | None = None
+) -> dict[str, bytes]:
     from raylign.rendering.blender.scene import render_scene
 
-    config = SidarConfig(frames=FRAMES, lighting="ambient")
     return render_scene(sample_scene(config, 0, index, SIZE, texture), str(folder) if folder else None, 1)
 
 
@@ -162,3 +171,15 @@ def test_paintings_are_aligned_too(family: str, picture: Picture) -> None:
         frame, within = picture(fields, f"{number:03d}.png"), inside(matrix)
         ours = psnr(warp(frame, matrix), truth, within)
         assert ours > max(psnr(warp(frame, shifted(matrix, *each)), truth, within) for each in SHIFTS) + 1
+
+
+def test_built_in_paintings_photographed_by_hand(picture: Picture) -> None:
+    config = dataclasses.replace(PRESETS["handheld"], frames=2, lighting="ambient", samples=16)
+    textures, _ = plan_textures(config, split_ranges(SCENES, 0.1, 0.1), None)
+    quality = []
+    for index in range(SCENES):
+        fields = render_scene_of(config, textures.choose(0, index), index)
+        matrix = homographies(fields)[1]
+        quality.append(psnr(warp(picture(fields, "001.png"), matrix), picture(fields, "gt.png"), inside(matrix)))
+    print(f"\nhandheld: {len(quality)} frames, least {min(quality):.1f} dB, median {np.median(quality):.1f} dB")
+    assert min(quality) > 35
