@@ -11,14 +11,16 @@ depend on each other, hence the bytes are the same.
 from __future__ import annotations
 
 import errno
-import resource
+import os
 import shutil
 import sys
-import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 from ..methods.errors import InputError
+from .kinds import Device
+from .temporary import own_temporary_folder
 
 Answer = dict[str, Any]
 """`status` is `done`, `failed` (this scene, with `reason`) or `stop` (nobody could go on, with `reason`)."""
@@ -30,43 +32,57 @@ LEAST_FREE = 4 << 20
 class RenderWorker:
     """Renders scenes into shards. Wrapped by `ray.remote` where it is used."""
 
-    def __init__(self, url: str, pictures: str | None, threads: int) -> None:
+    def __init__(self, kind: str, url: str, pictures: str | None, threads: int, device: Device) -> None:
         """Remember where things are; Blender is loaded by `hello`, where a failure can be told.
 
         Args:
+            kind: the kind of scenes.
             url: the dataset.
             pictures: folder of the user's pictures, seen from the actor's machine; None for scikit-image's.
             threads: threads for Cycles: the CPUs that Ray reserved.
+            device: what Cycles computes on.
         """
-        self._url, self._pictures, self._threads = url, pictures, threads
+        self._kind, self._url, self._pictures, self._threads, self._device = kind, url, pictures, threads, device
+        self._temporary = own_temporary_folder()
         self._writer: Any = None
 
     def hello(self) -> Answer:
-        """Load what the scenes need; says Blender's version."""
+        """Load what the scenes need; says Blender's version and where the process runs."""
+        import ray
+
         try:
             import webdataset  # noqa: F401  the shards' library, now: a scene's time is its own
 
-            from .blender.engine import blender_version
+            from .blender.engine import blender_version, check_device
+            from .kinds import kind, part
+
+            found = kind(self._kind)
+            self._spec, self._render = part(found.spec), part(found.render)
         except ImportError as error:
             version = ".".join(map(str, sys.version_info[:2]))
             reason = f"the render processes' Python {version} lacks raylign[render] ({error})"
             return {"status": "stop", "reason": reason}
-        return {"status": "done", "blender": blender_version()}
+        node = f"{os.uname().nodename}/{ray.get_runtime_context().get_node_id()[:4]}"
+        try:
+            check_device(self._device)
+        except Exception as error:
+            return {"status": "stop", "reason": f"--device {self._device}: {error} ({node}); use --device cpu"}
+        return {"status": "done", "blender": blender_version(), "node": node}
 
     def render(self, shard: str, scene: str) -> Answer:
         """Render one scene, given as JSON, into the shard; the first call for a shard opens it."""
         from ..platform.data.shards import ShardWriter, write_error
-        from .blender.scene import render_scene
-        from .scenes import SceneSpec
 
-        spec = SceneSpec.from_json(scene)
+        spec = self._spec.from_json(scene)
         start = time.monotonic()
         try:
-            fields = render_scene(spec, self._pictures, self._threads)
+            fields = self._render(spec, self._pictures, self._threads, self._device)
         except InputError as error:
             return _answer("stop", error)
         except Exception as error:  # whatever else it is, it concerns this scene alone, and the job goes on
-            place = tempfile.gettempdir()
+            place = self._temporary.name
+            # A full disk makes Blender write nothing, and a folder that somebody swept away as well.
+            Path(place).mkdir(exist_ok=True)
             if shutil.disk_usage(place).free < LEAST_FREE:
                 return _answer("stop", write_error(place, OSError(errno.ENOSPC, "")))
             return {"status": "failed", "reason": f"{type(error).__name__}: {' '.join(str(error).split())}"}
@@ -76,16 +92,20 @@ class RenderWorker:
             self._writer.write(spec.key, fields)
         except (InputError, OSError) as error:
             return _answer("stop", error)
-        return {"status": "done", "seconds": time.monotonic() - start}
+        # In a tar file each field has a header and is padded to whole blocks, of 512 bytes both.
+        size = sum(512 * (1 - -len(content) // 512) for content in fields.values())
+        return {"status": "done", "seconds": time.monotonic() - start, "bytes": size}
 
     def publish(self) -> Answer:
-        """Publish the shard; says the size of this process, in MiB."""
+        """Publish the shard; says how much memory this process holds, in MiB."""
+        import psutil
+
         writer, self._writer = self._writer, None
         try:
             writer.close()
         except (InputError, OSError) as error:
             return _answer("stop", error)
-        return {"status": "done", "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+        return {"status": "done", "memory": psutil.Process().memory_info().rss / 2**20}
 
 
 def _answer(status: str, error: Exception) -> Answer:

@@ -9,6 +9,8 @@ from pathlib import Path
 from PIL import Image
 
 from ..methods.errors import ImageError, InputError
+from ..platform.images import check_whole, read_pixels
+from ..platform.progress import Progress
 
 BUNDLED = (
     "astronaut.png", "camera.png", "chelsea.png", "coffee.png", "coins.png", "grass.png", "gravel.png",
@@ -17,11 +19,8 @@ BUNDLED = (
 """Pictures in scikit-image's wheel (no download) that tell their places apart. Not among them: repeated patterns
 (brick, chessboards), nearly empty ones (moon, horse, phantom), and the second view of the motorcycle."""
 
-SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """Files with other endings in a folder of pictures are passed over."""
-
-SMALLEST = 32
-"""Least side of a picture, in pixels."""
 
 
 def bundled_folder() -> Path:
@@ -55,21 +54,37 @@ def list_pictures(folder: str) -> list[str]:
     return names
 
 
-def check_picture(path: Path) -> None:
-    """Read a picture once; JPEG files are read at an eighth of their size, which is quick and still needs every byte.
+def sound_pictures(folder: str, names: list[str], wanted: int) -> tuple[list[str], dict[str, str]]:
+    """Those of the pictures that can be read, and why the others cannot.
+
+    Every byte of a picture is read once. Of many more pictures than are wanted, only a part is looked at: evenly spread
+    names, the same ones each time.
+
+    Args:
+        folder: where they are.
+        names: their names in the folder.
+        wanted: how many scenes there are.
 
     Raises:
-        ImageError: it is unreadable, truncated or too small.
+        InputError: none can be read; the line tells why the first cannot.
     """
-    try:
-        with Image.open(path) as picture:
-            small = min(picture.size) < SMALLEST
-            picture.draft("RGB", (1, 1))
-            picture.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ImageError(f"--textures: cannot read {path}: {error}") from None
-    if small:
-        raise ImageError(f"--textures: {path} is smaller than {SMALLEST} pixels")
+    step = max(1, len(names) // (4 * wanted + 64))
+    sound: list[str] = []
+    refused: dict[str, str] = {}
+    chosen = names[::step]
+    with Progress("reading pictures", len(chosen), "picture") as bar:
+        for name in chosen:
+            try:
+                check_whole(Path(folder) / name, name)
+                sound.append(name)
+            except ImageError as error:
+                refused[name] = str(error)
+            bar.advance(1, f"({len(refused)} skipped)" if refused else "")
+    if not sound:
+        raise InputError(
+            f"--textures {folder}: none of {len(chosen)} pictures can be used; {next(iter(refused.values()))}"
+        )
+    return sound, refused
 
 
 def digest(folder: str, names: list[str]) -> str:
@@ -82,13 +97,13 @@ def load_part(path: Path, crop: tuple[float, float, float], width: int, height: 
     """A part of a picture, resized to width x height with an area-true filter (Lanczos).
 
     Args:
-        path: the picture file; greyscale becomes RGB, transparency is dropped.
+        path: the picture file, of any kind that `platform/images.py` reads.
         crop: side relative to the largest part of the right aspect, and its place across and along, 0 to 1.
         width: width in pixels.
         height: height in pixels.
     """
-    with Image.open(path) as file:
-        picture = file.convert("RGB")
+    pixels = read_pixels(path, path.name)
+    picture = Image.fromarray((pixels * 255 + 0.5).astype("uint8"))
     side, across, along = crop
     scale = side * min(picture.width / width, picture.height / height)
     left, top = across * (picture.width - scale * width), along * (picture.height - scale * height)

@@ -10,9 +10,11 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, field
+from typing import Literal
 
 from .cameras import Vector
-from .config import OccluderShape
+
+OccluderShape = Literal["cone", "sphere", "cylinder", "torus", "cube"]
 
 SEGMENTS = 48
 """Corners of a round outline."""

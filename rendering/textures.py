@@ -13,12 +13,10 @@ from pathlib import Path
 from PIL import Image, ImageFilter
 
 from ..methods.errors import InputError
-from .config import SidarConfig
 from .paintings import FAMILIES, paint
-from .pictures import BUNDLED, bundled_folder, check_picture, digest, list_pictures, load_part
-from .sampling import choice, stream, uniform
-from .scenes import PaintingSpec, PictureSpec
+from .pictures import BUNDLED, bundled_folder, digest, list_pictures, load_part, sound_pictures
 from .splits import split_of
+from .streams import Range, choice, stream, uniform
 
 TEXELS_PER_PIXEL = 2
 """Texture samples per pixel of frame 0, along each axis: enough that Blender's linear interpolation does not show."""
@@ -26,6 +24,24 @@ TEXELS_PER_PIXEL = 2
 BAND_LIMIT = 0.6
 """Standard deviation, in pixels of frame 0, of the Gaussian that a texture passes through. Cycles has no mipmaps, so
 detail finer than a pixel would only become noise; this leaves 17 % at the frame's Nyquist frequency."""
+
+
+@dataclass(frozen=True)
+class PaintingSpec:
+    """A painting that is made from a seed (`paintings.py`)."""
+
+    family: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class PictureSpec:
+    """A part of a picture file."""
+
+    picture: str
+    """Its name within the folder of pictures."""
+    crop: tuple[float, float, float]
+    """Side, relative to the largest part of the right aspect, and place across and along, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -42,40 +58,42 @@ class Textures:
 
     def choose(self, seed: int, index: int) -> PaintingSpec | PictureSpec:
         """What scene `index` shows."""
-        rng = stream(seed, index, "texture")
+        rng = stream("sidar", seed, index, "texture")
         split = split_of(self.splits, index)
         if self.pictures.get(split) and rng.random() < self.share:
             names = self.pictures[split]
             # One shuffled round after the other: a picture comes again only after all others of its split.
             turn, place = divmod(index - self.splits[split][0], len(names))
-            order = stream(seed, turn, "pictures", split)
+            order = stream("sidar", seed, turn, "pictures", split)
             name = sorted(names, key=lambda _: order.random())[place]
             return PictureSpec(name, (uniform(rng, self.crop), rng.random(), rng.random()))
         return PaintingSpec(choice(rng, tuple(FAMILIES)), int(rng.random() * 2**52))
 
 
 def plan_textures(
-    config: SidarConfig, splits: dict[str, list[int]], folder: str | None
-) -> tuple[Textures, dict[str, object]]:
+    share: float, crop: Range, splits: dict[str, list[int]], folder: str | None
+) -> tuple[Textures, dict[str, object], dict[str, str]]:
     """Share out the pictures, and say which they are.
 
     Args:
-        config: the settings of the scenes.
+        share: share of scenes that show one of scikit-image's pictures; of the user's own pictures, all show one.
+        crop: range of a part's side.
         splits: split name to `[first, end)`.
-        folder: the user's pictures, which all scenes then show; None for paintings and scikit-image's pictures.
+        folder: the user's pictures; None for paintings and scikit-image's pictures.
 
     Returns:
-        the textures, and what identifies them, for the dataset's settings.
+        the textures; what identifies them, for the dataset's settings; the pictures passed over, and why.
 
     Raises:
-        InputError: the folder is missing or holds no picture.
+        InputError: the folder is missing or holds no picture that can be used.
     """
     if folder is None:
-        pictures = share_out(list(BUNDLED), splits) if config.picture_share else {}
-        return Textures(config.picture_share, config.picture_crop, splits, pictures), {"source": "built in"}
-    names = list_pictures(folder)
+        pictures = share_out(list(BUNDLED), splits) if share else {}
+        return Textures(share, crop, splits, pictures), {"source": "built in"}, {}
+    scenes = max(end for _, end in splits.values())
+    names, refused = sound_pictures(folder, list_pictures(folder), scenes)
     identity = {"source": "folder", "pictures": len(names), "digest": digest(folder, names)}
-    return Textures(1.0, config.picture_crop, splits, share_out(names, splits)), identity
+    return Textures(1.0, crop, splits, share_out(names, splits)), identity, refused
 
 
 def share_out(names: list[str], splits: dict[str, list[int]]) -> dict[str, list[str]]:
@@ -98,17 +116,6 @@ def share_out(names: list[str], splits: dict[str, list[int]]) -> dict[str, list[
         shared[name] = names[first : first + number]
         first += number
     return shared
-
-
-def check_pictures(textures: Textures, seed: int, folder: str, scenes: int) -> None:
-    """Read every picture that a scene of the dataset will show.
-
-    Raises:
-        ImageError: one is unreadable or too small.
-    """
-    chosen = (textures.choose(seed, index) for index in range(scenes))
-    for name in sorted({each.picture for each in chosen if isinstance(each, PictureSpec)}):
-        check_picture(Path(folder) / name)
 
 
 def texture_image(texture: PaintingSpec | PictureSpec, folder: str | None, width: int, height: int) -> Image.Image:

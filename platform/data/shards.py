@@ -160,7 +160,8 @@ class ShardWriter:
         self._url, self._name = url, name
         self._folder = tempfile.TemporaryDirectory(prefix="raylign-shard-")
         self._local = Path(self._folder.name) / "shard.tar"
-        self._tar = TarWriter(str(self._local), encoder=False, mtime=0.0, user="raylign", group="raylign")
+        # An integer: for a broken number of seconds the format adds a kilobyte to each field.
+        self._tar = TarWriter(str(self._local), encoder=False, mtime=0, user="raylign", group="raylign")
         self._keys: set[str] = set()
 
     def write(self, key: str, fields: Mapping[str, bytes]) -> None:
@@ -231,7 +232,8 @@ def published_shards(url: str) -> set[str]:
         paths = filesystem.ls(f"{root}/shards", detail=False)
     except (FileNotFoundError, NotADirectoryError):
         return set()
-    return {Path(path).name[: -len(".tar")] for path in paths if str(path).endswith(".tar")}
+    names = (Path(path).name for path in paths)
+    return {name.removesuffix(".tar") for name in names if name.endswith(".tar") and name[: -len(".tar")].isdigit()}
 
 
 class ShardReader:
@@ -277,6 +279,10 @@ class ShardReader:
     def keys(self) -> list[str]:
         """Sample keys, in order."""
         return [key for _, key, _ in self._entries]
+
+    def shard(self, position: int) -> str:
+        """Name of the shard that holds a sample."""
+        return self._entries[position][0]
 
     def fields(self, position: int) -> list[str]:
         """Suffixes of one sample, in the order they were written."""

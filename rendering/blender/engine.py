@@ -1,4 +1,4 @@
-"""Cycles on the CPU, set up so that the same scene gives the same bytes, and read back as linear light."""
+"""Cycles, set up so that the same scene gives the same bytes, and read back as linear light."""
 
 from __future__ import annotations
 
@@ -12,9 +12,15 @@ from typing import Any
 
 import bpy
 import numpy as np
+import numpy.typing as npt
+import OpenEXR
 
 from ..errors import BlenderError
 from ..exposure import Light
+from ..kinds import Device
+
+Channel = npt.NDArray[np.float32]
+"""One number per pixel (height, width), top row first."""
 
 
 def blender_version() -> str:
@@ -22,11 +28,14 @@ def blender_version() -> str:
     return str(bpy.app.version_string)
 
 
-def fresh_scene(width: int, height: int, threads: int) -> Any:
+def fresh_scene(width: int, height: int, threads: int, device: Device = "cpu") -> Any:
     """Forget everything and give an empty Blender scene with the renderer's settings.
 
     The reset frees what earlier scenes left behind (removed objects keep their pictures: 7 MB a scene otherwise) and
     makes a scene independent of those before it.
+
+    Raises:
+        BlenderError: there is no such device.
     """
     bpy.ops.wm.read_factory_settings(use_empty=True)
     scene = bpy.context.scene
@@ -37,11 +46,14 @@ def fresh_scene(width: int, height: int, threads: int) -> Any:
     render.threads_mode, render.threads = "FIXED", threads
     render.film_transparent = False
     render.dither_intensity = 0.0
-    # Linear 32-bit light is read back, so that values can be checked before the view transform hides them.
-    render.image_settings.file_format = "OPEN_EXR"
+    # Between the frames of a scene only what changes is handed to Cycles again; the rest keeps its BVH.
+    render.use_persistent_data = True
+    # Linear 32-bit light is read back, so that values can be checked before the view transform hides them; with all
+    # passes in one file, one render gives a frame and its mask.
+    render.image_settings.media_type = "MULTI_LAYER_IMAGE"
+    render.image_settings.file_format = "OPEN_EXR_MULTILAYER"
     render.image_settings.color_depth = "32"
     render.image_settings.exr_codec = "NONE"
-    cycles.device = "CPU"
     # A fixed number of samples, no denoiser, no time limit: bit for bit repeatable on a CPU.
     cycles.use_adaptive_sampling = False
     cycles.use_denoising = False
@@ -52,11 +64,53 @@ def fresh_scene(width: int, height: int, threads: int) -> Any:
     # A pixel is the mean over its own area, as on a sensor: what lies outside the picture leaves no dark rim on the
     # ground truth, and a mask is a true share of area. Cycles' own wider filter would blur both.
     cycles.pixel_filter_type = "BOX"
+    _use_device(cycles, device)
     return scene
 
 
+def check_device(device: Device) -> None:
+    """Make sure that the device is there.
+
+    Raises:
+        BlenderError: it is not.
+    """
+    if device != "cpu" and not _devices(device):
+        raise BlenderError(f"Blender finds no {device.upper()} device on this machine")
+
+
+def _devices(device: Device) -> list[Any]:
+    preferences = bpy.context.preferences.addons["cycles"].preferences
+    preferences.compute_device_type = device.upper()
+    preferences.refresh_devices()
+    return [each for each in preferences.devices if each.type == device.upper()]
+
+
+def _use_device(cycles: Any, device: Device) -> None:
+    """Point Cycles at the device; the factory settings forget it each time."""
+    if device == "cpu":
+        cycles.device = "CPU"
+        return
+    check_device(device)
+    for each in bpy.context.preferences.addons["cycles"].preferences.devices:
+        each.use = each.type == device.upper()
+    cycles.device = "GPU"
+
+
+def add_pass(scene: Any, name: str) -> None:
+    """Let `render_passes` give a further channel, which materials feed (`objects.feed_pass`)."""
+    channel = scene.view_layers[0].aovs.add()
+    channel.name, channel.type = name, "VALUE"
+
+
 def render_light(scene: Any, folder: str, *, samples: int, bounces: int, seed: int) -> Light:
-    """Render the scene's camera: linear light (height, width, 3), top row first.
+    """Render the scene's camera: linear light (height, width, 3), top row first; arguments as `render_passes`."""
+    return render_passes(scene, folder, samples=samples, bounces=bounces, seed=seed)[0]
+
+
+def render_passes(
+    scene: Any, folder: str, *, samples: int, bounces: int, seed: int
+) -> tuple[Light, dict[str, Channel]]:
+    """Render the scene's camera: linear light (height, width, 3), top row first, and the channels of `add_pass`.
 
     Args:
         scene: the Blender scene.
@@ -71,7 +125,7 @@ def render_light(scene: Any, folder: str, *, samples: int, bounces: int, seed: i
     cycles = scene.cycles
     cycles.samples, cycles.seed = samples, seed
     cycles.max_bounces = cycles.diffuse_bounces = cycles.glossy_bounces = cycles.transmission_bounces = bounces
-    target = Path(folder) / "light.exr"
+    target = Path(folder) / "passes.exr"
     target.unlink(missing_ok=True)
     scene.render.filepath = str(target)
     with silence() as said:
@@ -81,20 +135,26 @@ def render_light(scene: Any, folder: str, *, samples: int, bounces: int, seed: i
             raise BlenderError(f"Blender stopped: {' '.join(str(error).split())}") from None
     if not target.is_file():
         raise BlenderError(f"Blender wrote no picture: {said()}")
-    return _read(target, scene.render.resolution_x, scene.render.resolution_y)
+    channels = _read(target, (scene.render.resolution_y, scene.render.resolution_x))
+    light = np.stack([channels.pop(f"Combined.{colour}") for colour in "RGB"], axis=2)
+    return light, {name.removesuffix(".X"): values for name, values in channels.items()}
 
 
-def _read(target: Path, width: int, height: int) -> Light:
-    image = bpy.data.images.load(str(target))
+def _read(target: Path, shape: tuple[int, int]) -> dict[str, Channel]:
+    """Channels of an EXR file, without the view layer's name before them."""
     try:
-        if tuple(image.size) != (width, height):
-            raise BlenderError(f"Blender wrote a picture of {tuple(image.size)} pixels instead of {(width, height)}")
-        pixels = np.empty(width * height * image.channels, np.float32)
-        image.pixels.foreach_get(pixels)
-        # Blender's first row is the lowest.
-        return pixels.reshape(height, width, image.channels)[::-1, :, :3].copy()
-    finally:
-        bpy.data.images.remove(image)
+        with OpenEXR.File(str(target), separate_channels=True) as file:
+            channels = {
+                name.partition(".")[2]: np.array(channel.pixels, np.float32)
+                for part in file.parts
+                for name, channel in part.channels.items()
+            }
+    except Exception as error:  # the library raises plain RuntimeError and TypeError
+        raise BlenderError(f"Blender wrote a damaged picture: {' '.join(str(error).split())}") from None
+    wrong = [values.shape for values in channels.values() if values.shape != shape]
+    if wrong:
+        raise BlenderError(f"Blender wrote a picture of {wrong[0]} pixels instead of {shape}")
+    return channels
 
 
 @contextlib.contextmanager

@@ -11,8 +11,8 @@ from mathutils import Matrix, Vector
 
 from ..cameras import SENSOR_WIDTH, CameraSpec, plane_corners, rotation
 from ..errors import MissingTextureError
-from ..scenes import LightSpec, OccluderSpec, SurfaceSpec
 from ..shapes import solid
+from ..sidar.scenes import LightSpec, OccluderSpec, SurfaceSpec
 
 
 def add_painting(scene: Any, aspect: float) -> Any:
@@ -66,6 +66,12 @@ def set_surface(material: Any, spec: SurfaceSpec) -> None:
         shader.inputs[name].default_value = value
 
 
+def feed_pass(material: Any, name: str, value: float) -> None:
+    """Let a material's surface add `value`, times its share of a pixel, to the channel `name` (`engine.add_pass`)."""
+    output = material.node_tree.nodes.new("ShaderNodeOutputAOV")
+    output.aov_name, output.inputs["Value"].default_value = name, value
+
+
 def shining_material(name: str, image: Any = None, level: float = 1.0) -> Any:
     """A surface that shines by itself and reflects nothing: by the picture, or evenly."""
     material, tree = _material(name)
@@ -111,6 +117,8 @@ def add_light(scene: Any, spec: LightSpec) -> Any:
         data.spot_size, data.spot_blend = math.radians(spec.opening), spec.blend
     elif spec.kind == "area":
         data.spread = math.radians(spec.opening)
+    elif spec.kind == "sun":
+        data.angle = math.radians(spec.opening)
     light = bpy.data.objects.new("light", data)
     light.matrix_world = Matrix.Translation(spec.position) @ (
         Vector(spec.position).to_track_quat("Z", "Y").to_matrix().to_4x4()

@@ -16,10 +16,12 @@ import pytest
 pytest.importorskip("bpy", reason="Blender is the extra raylign[render]")
 
 from raylign.rendering.cameras import CameraSpec, intrinsics, plane_corners, project, world_to_camera
-from raylign.rendering.config import OccluderShape, SidarConfig
-from raylign.rendering.errors import BlackFrameError, MissingTextureError
-from raylign.rendering.sampling import sample_cameras, sample_scene
-from raylign.rendering.scenes import OccluderSpec, PaintingSpec, SceneSpec
+from raylign.rendering.errors import BlackFrameError, BlenderError, MissingTextureError
+from raylign.rendering.shapes import OccluderShape
+from raylign.rendering.sidar.config import OccluderMaterial, SidarConfig
+from raylign.rendering.sidar.sampling import sample_cameras, sample_scene
+from raylign.rendering.sidar.scenes import LightSpec, OccluderSpec, SceneSpec
+from raylign.rendering.textures import PaintingSpec
 
 from .conftest import Picture
 
@@ -30,7 +32,7 @@ def scene(index: int = 0, size: int = 48, **settings: object) -> SceneSpec:
 
 
 def render(spec: SceneSpec, threads: int = 1) -> dict[str, bytes]:
-    from raylign.rendering.blender.scene import render_scene
+    from raylign.rendering.blender.sidar import render_scene
 
     return render_scene(spec, None, threads)
 
@@ -75,7 +77,7 @@ def test_light_repeats_to_the_last_bit(monkeypatch: pytest.MonkeyPatch) -> None:
 
     All shapes at once, for the smooth ones once had normals that differed from run to run.
     """
-    from raylign.rendering.blender import scene as module
+    from raylign.rendering.blender import sidar as module
 
     shapes: tuple[OccluderShape, ...] = get_args(OccluderShape)
     ball = sphere(0, 0, 2.0, 0.6)
@@ -85,15 +87,15 @@ def test_light_repeats_to_the_last_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     spec = with_occluders(scene(0, frames=1, samples=16), *crowd)
     seen: set[bytes] = set()
-    original = module.render_light
+    original = module.render_passes
 
     def record(*arguments: Any, samples: int, **settings: Any) -> Any:
-        light = original(*arguments, samples=samples, **settings)
-        if samples == 16 and settings["bounces"]:
-            seen.add(light.tobytes())
-        return light
+        light, channels = original(*arguments, samples=samples, **settings)
+        if samples == 16:
+            seen.add(light.tobytes() + channels["occluders"].tobytes())
+        return light, channels
 
-    monkeypatch.setattr(module, "render_light", record)
+    monkeypatch.setattr(module, "render_passes", record)
     for index in range(6):
         render(spec)
         render(scene(index, frames=1, samples=1))
@@ -102,8 +104,8 @@ def test_light_repeats_to_the_last_bit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_another_process_renders_the_same_bytes() -> None:
     program = (
-        "import sys, hashlib; from raylign.rendering.scenes import SceneSpec;"
-        "from raylign.rendering.blender.scene import render_scene;"
+        "import sys, hashlib; from raylign.rendering.sidar.scenes import SceneSpec;"
+        "from raylign.rendering.blender.sidar import render_scene;"
         "fields = render_scene(SceneSpec.from_json(sys.stdin.read()), None, 1);"
         "print(hashlib.sha256(b''.join(n.encode() + fields[n] for n in sorted(fields))).hexdigest())"
     )
@@ -147,9 +149,11 @@ def sphere_outline(camera: CameraSpec, width: int, height: int, occluder: Occlud
     return (occluder.scale[0] - distance) * focal / centre[2]
 
 
-def test_masks_are_exact(picture: Picture) -> None:
-    ball = sphere(0.8, -0.6, 2.0, 1.0)
-    spec = with_occluders(scene(4, size=96), ball)
+@pytest.mark.parametrize("material", get_args(OccluderMaterial))
+def test_masks_are_exact(picture: Picture, material: OccluderMaterial) -> None:
+    """Also of what light goes through: transparent, refracting and glassy occluders."""
+    ball = dataclasses.replace(sphere(0.8, -0.6, 2.0, 1.0), material=material)
+    spec = with_occluders(scene(4, size=96, samples=8), ball)
     fields = render(spec)
     for number, frame in enumerate(spec.frames):
         mask = picture(fields, f"{number:03d}.mask.png")
@@ -210,10 +214,10 @@ def test_a_missing_texture_is_told(tmp_path: Path) -> None:
 def test_forty_scenes_leave_nothing_behind() -> None:
     program = """
 import psutil
-from raylign.rendering.blender.scene import render_scene
-from raylign.rendering.config import OccluderShape, SidarConfig
-from raylign.rendering.sampling import sample_scene
-from raylign.rendering.scenes import PaintingSpec
+from raylign.rendering.blender.sidar import render_scene
+from raylign.rendering.sidar.config import OccluderMaterial, SidarConfig
+from raylign.rendering.sidar.sampling import sample_scene
+from raylign.rendering.textures import PaintingSpec
 
 config = SidarConfig(frames=1, samples=1)
 sizes = []
@@ -225,3 +229,56 @@ print(sizes[9], sizes[-1])
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
     before, after = map(int, said.stdout.split())
     assert after < 1.05 * before
+
+
+def test_a_sun_throws_shadows_of_its_angle(picture: Picture) -> None:
+    """A ball 2 above the painting, the sun overhead: a wider sun leaves a softer edge."""
+
+    def edge(angle: float) -> float:
+        sun = LightSpec("sun", (0.0, 0.0, 12.0), 5.0, (1.0, 1.0, 1.0), angle, 0.0)
+        spec = with_occluders(scene(0, size=96, frames=1, samples=64, occluders_hidden=True), sphere(0, 0, 3.0, 1.2))
+        matte = dataclasses.replace(spec.frames[0].surface, metallic=0.0, specular=0.0, transmission=0.0, coat=0.0)
+        frame = dataclasses.replace(spec.frames[0], lights=(sun,), surface=matte)
+        fields = render(dataclasses.replace(spec, frames=(frame,), exposure="fixed"))
+        shade = picture(fields, "000.png").mean(axis=2) / np.maximum(picture(fields, "gt.png").mean(axis=2), 8)
+        rows, columns = np.indices(shade.shape) - 47.5
+        radius = np.hypot(rows, columns)
+        profile = np.array([np.median(shade[(radius >= each) & (radius < each + 1)]) for each in range(1, 46)])
+        lit = np.median(profile[-10:])
+        assert profile[0] < 0.3 * lit
+        return float(np.count_nonzero((profile > 0.3 * lit) & (profile < 0.8 * lit)))
+
+    assert edge(30.0) > edge(0.5) + 4
+
+
+def test_denoising_removes_noise_and_leaves_the_rest(picture: Picture) -> None:
+    reference, noisy, clean = (
+        picture(render(scene(0, size=64, frames=1, samples=samples, denoise=denoise)), "000.png")
+        for samples, denoise in ((512, False), (4, False), (4, True))
+    )
+    assert np.sqrt(np.mean((clean - reference) ** 2)) < 0.8 * np.sqrt(np.mean((noisy - reference) ** 2))
+
+
+def test_a_gpu_that_is_not_there_is_told() -> None:
+    from raylign.rendering.blender.engine import check_device
+
+    check_device("cpu")
+    if torch_sees_a_gpu():
+        assert render_on("cuda")
+        return
+    with pytest.raises(BlenderError, match="no CUDA device"):
+        check_device("cuda")
+    with pytest.raises(BlenderError, match="no CUDA device"):
+        render_on("cuda")
+
+
+def torch_sees_a_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def render_on(device: str) -> dict[str, bytes]:
+    from raylign.rendering.blender.sidar import render_scene
+
+    return render_scene(scene(0, frames=1), None, 1, device)  # type: ignore[arg-type]

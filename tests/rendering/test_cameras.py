@@ -17,8 +17,8 @@ from raylign.rendering.cameras import (
     sidar_correction,
     world_to_camera,
 )
-from raylign.rendering.config import SidarConfig
-from raylign.rendering.sampling import sample_cameras
+from raylign.rendering.sidar.config import SidarConfig
+from raylign.rendering.sidar.sampling import sample_cameras
 
 SIZES = [(64, 64), (96, 64), (313, 211)]
 

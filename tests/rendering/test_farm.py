@@ -19,10 +19,11 @@ def fake_worker() -> type[Any]:
     """A worker that does what a scene's JSON says. Defined in here so that Ray sends it by value."""
 
     class FakeWorker:
-        def __init__(self, url: str, pictures: str | None, threads: int) -> None:
-            assert threads == 1
+        def __init__(self, kind: str, url: str, pictures: str | None, threads: int, device: str) -> None:
+            assert (kind, threads, device) == ("fake", 1, "cpu")
             self.url = url
             self.writer: Any = None
+            self.memory = 100.0
 
         def hello(self) -> dict[str, Any]:
             import os
@@ -33,7 +34,9 @@ def fake_worker() -> type[Any]:
                 os._exit(1)
             if Path(self.url, "no-blender").exists():
                 return {"status": "stop", "reason": "Blender cannot be imported"}
-            return {"status": "done"}
+            if Path(self.url, "grows").exists():
+                self.memory = 5000.0
+            return {"status": "done", "node": "here"}
 
         def render(self, shard: str, scene: str) -> dict[str, Any]:
             import os
@@ -60,7 +63,7 @@ def fake_worker() -> type[Any]:
         def publish(self) -> dict[str, Any]:
             writer, self.writer = self.writer, None
             writer.close()
-            return {"status": "done", "memory": 100.0}
+            return {"status": "done", "memory": self.memory}
 
     return FakeWorker
 
@@ -73,16 +76,13 @@ def run(tmp_path: Path, ray_local: None) -> Run:
     """Render eight scenes in shards of two; `scenes` says what single ones do, `times` how often."""
 
     def start(scenes: Mapping[int, tuple[str, int]] | None = None, **settings: Any) -> dict[str, str]:
-        shards = []
-        for number in range(4):
-            content = {}
-            for index in (2 * number, 2 * number + 1):
-                key = f"{index:06d}"
-                do, times = (scenes or {}).get(index, ("done", 0))
-                content[key] = json.dumps({"key": key, "do": do, "times": times})
-            shards.append(Shard(f"{number:06d}", content))
-        options = {"url": str(tmp_path), "pictures": None, "workers": 2, "worker_class": fake_worker(), **settings}
-        return Farm(**options).render(shards)
+        def scene(index: int) -> str:
+            do, times = (scenes or {}).get(index, ("done", 0))
+            return json.dumps({"key": f"{index:06d}", "do": do, "times": times})
+
+        shards = [Shard(f"{number:06d}", range(2 * number, 2 * number + 2)) for number in range(4)]
+        options = {"kind": "fake", "url": str(tmp_path), "scene": scene, "workers": 2, "worker_class": fake_worker()}
+        return Farm(**{**options, **settings}).render(shards)  # type: ignore[arg-type]
 
     return start
 
@@ -103,7 +103,7 @@ ALL = [f"{index:06d}" for index in range(8)]
 def test_every_scene_is_rendered_once(run: Run, tmp_path: Path, workers: int) -> None:
     """Also with more workers than CPUs: those that wait for a CPU hold nothing up."""
     counted: list[int] = []
-    assert run(workers=workers, on_scene=lambda change, failed: counted.append(change)) == {}
+    assert run(workers=workers, on_scene=lambda change, node: counted.append(change)) == {}
     assert keys(tmp_path) == ALL
     assert sum(counted) == 8
     assert {tries(tmp_path, key) for key in ALL} == {1}
@@ -111,11 +111,13 @@ def test_every_scene_is_rendered_once(run: Run, tmp_path: Path, workers: int) ->
 
 def test_scenes_that_fail_are_tried_again_and_then_put_aside(run: Run, tmp_path: Path) -> None:
     told: list[dict[str, str]] = []
+    attempts: list[int] = []
     counted: list[int] = []
     failed = run(
         {1: ("failed", 2), 3: ("failed", 99), 5: ("raise", 1), 7: ("die", 99)},
-        on_failure=lambda each: told.append(dict(each)),
-        on_scene=lambda change, failed: counted.append(change),
+        on_put_aside=lambda each: told.append(dict(each)),
+        on_failure=lambda: attempts.append(1),
+        on_scene=lambda change, node: counted.append(change),
     )
     assert failed == {"000003": "on purpose", "000007": "its render process died"}
     assert told[-1] == failed
@@ -124,6 +126,7 @@ def test_scenes_that_fail_are_tried_again_and_then_put_aside(run: Run, tmp_path:
     # Scene 6 went down with its shard three times, and was rendered a fourth time to stay.
     assert tries(tmp_path, "000006") == 4
     assert sum(counted) == 6
+    assert len(attempts) == 2 + 3 + 1 + 3
 
 
 def test_a_stuck_scene_is_given_up(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,3 +162,41 @@ def test_actors_are_recycled(run: Run, tmp_path: Path, monkeypatch: pytest.Monke
     assert run(workers=1) == {}
     assert keys(tmp_path) == ALL
     assert len({(tmp_path / f"tried-{key}").read_text() for key in ALL}) == 2
+
+
+def test_actors_that_hold_much_memory_are_replaced(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "grows").touch()
+    assert run(workers=1, memory_limit=4.0) == {}
+    assert keys(tmp_path) == ALL
+    # One process a shard.
+    assert len({(tmp_path / f"tried-{key}").read_text() for key in ALL}) == 4
+
+
+def test_without_a_number_there_are_as_many_actors_as_the_cluster_holds(run: Run, tmp_path: Path) -> None:
+    nodes: list[str] = []
+    assert run(workers=None, on_scene=lambda change, node: nodes.append(node)) == {}
+    assert nodes == ["here"] * 8
+    assert [Farm("fake", "", str, worker_cpus=each).wanted() for each in (1, 2)] == [2, 1]
+    assert Farm("fake", "", str, workers=5).wanted() == 5
+
+
+def test_a_gpu_that_is_not_there_is_told(run: Run) -> None:
+    with pytest.raises(InputError, match="no GPU; use --device cpu"):
+        run(device="cuda")
+
+
+def test_scenes_are_asked_for_when_they_are_rendered(tmp_path: Path, ray_local: None) -> None:
+    """So a job of a million scenes needs no more memory than one of ten."""
+    asked: list[int] = []
+    done: list[int] = []
+
+    def scene(index: int) -> str:
+        asked.append(index)
+        assert len(asked) - len(done) <= 2
+        return json.dumps({"key": f"{index:06d}", "do": "done"})
+
+    shards = [Shard(f"{number:06d}", range(2 * number, 2 * number + 2)) for number in range(4)]
+    farm_of_two = Farm("fake", str(tmp_path), scene, workers=2, worker_class=fake_worker())
+    farm_of_two.on_scene = lambda change, node: done.append(change)
+    assert farm_of_two.render(shards) == {}
+    assert sorted(asked) == list(range(8))

@@ -19,12 +19,11 @@ from scipy.ndimage import map_coordinates
 pytest.importorskip("bpy", reason="Blender is the extra raylign[render]")
 
 from raylign.rendering.cameras import sidar_correction
-from raylign.rendering.config import SidarConfig
-from raylign.rendering.presets import PRESETS
-from raylign.rendering.sampling import sample_scene
-from raylign.rendering.scenes import PaintingSpec, PictureSpec
+from raylign.rendering.sidar.config import SidarConfig
+from raylign.rendering.sidar.presets import PRESETS
+from raylign.rendering.sidar.sampling import sample_scene
 from raylign.rendering.splits import split_ranges
-from raylign.rendering.textures import plan_textures
+from raylign.rendering.textures import PaintingSpec, PictureSpec, plan_textures
 
 from .conftest import Picture
 
@@ -43,7 +42,7 @@ def render(texture: PaintingSpec | PictureSpec, index: int, folder: Path | None)
 def render_scene_of(
     config: SidarConfig, texture: PaintingSpec | PictureSpec, index: int, folder: Path | None = None
 ) -> dict[str, bytes]:
-    from raylign.rendering.blender.scene import render_scene
+    from raylign.rendering.blender.sidar import render_scene
 
     return render_scene(sample_scene(config, 0, index, SIZE, texture), str(folder) if folder else None, 1)
 
@@ -175,7 +174,7 @@ def test_paintings_are_aligned_too(family: str, picture: Picture) -> None:
 
 def test_built_in_paintings_photographed_by_hand(picture: Picture) -> None:
     config = dataclasses.replace(PRESETS["handheld"], frames=2, lighting="ambient", samples=16)
-    textures, _ = plan_textures(config, split_ranges(SCENES, 0.1, 0.1), None)
+    textures, _, _ = plan_textures(config.picture_share, config.picture_crop, split_ranges(SCENES, 0.1, 0.1), None)
     quality = []
     for index in range(SCENES):
         fields = render_scene_of(config, textures.choose(0, index), index)

@@ -10,9 +10,8 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from raylign.rendering.config import OccluderShape
-from raylign.rendering.sampling import BOUNDING_RADIUS
-from raylign.rendering.shapes import SEGMENTS, Solid, solid
+from raylign.rendering.shapes import SEGMENTS, OccluderShape, Solid, solid
+from raylign.rendering.sidar.sampling import BOUNDING_RADIUS
 
 VOLUME = {
     "cone": math.pi * 2 / 3,

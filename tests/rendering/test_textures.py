@@ -9,13 +9,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raylign.methods.errors import ImageError, InputError
-from raylign.rendering.config import SidarConfig
+from raylign.methods.errors import InputError
+from raylign.platform.images import check_whole
 from raylign.rendering.paintings import FAMILIES, paint
-from raylign.rendering.pictures import BUNDLED, bundled_folder, check_picture, list_pictures
-from raylign.rendering.scenes import PaintingSpec, PictureSpec
+from raylign.rendering.pictures import BUNDLED, bundled_folder, list_pictures, sound_pictures
 from raylign.rendering.splits import split_of, split_ranges
-from raylign.rendering.textures import check_pictures, plan_textures, share_out, texture_image
+from raylign.rendering.textures import (
+    PaintingSpec,
+    PictureSpec,
+    plan_textures,
+    share_out,
+    texture_image,
+)
 
 
 @pytest.fixture
@@ -69,12 +74,12 @@ def test_a_painting_is_quick(family: str) -> None:
 
 def test_the_bundled_pictures_are_in_the_wheel() -> None:
     for name in BUNDLED:
-        check_picture(bundled_folder() / name)
+        check_whole(bundled_folder() / name, name)
 
 
 def test_paintings_belong_to_one_scene() -> None:
     splits = split_ranges(200, 0.1, 0.1)
-    textures, _ = plan_textures(SidarConfig(), splits, None)
+    textures, _, _ = plan_textures(0.25, (0.6, 1.0), splits, None)
     chosen = [textures.choose(0, index) for index in range(200)]
     seeds = [each.seed for each in chosen if isinstance(each, PaintingSpec)]
     assert len(set(seeds)) == len(seeds)
@@ -86,7 +91,7 @@ def test_paintings_belong_to_one_scene() -> None:
 @pytest.mark.parametrize("own", [False, True])
 def test_held_out_scenes_show_pictures_of_their_own(folder: Path, scenes: int, own: bool) -> None:
     splits = split_ranges(scenes, 0.1, 0.1)
-    textures, _ = plan_textures(SidarConfig(picture_share=1.0), splits, str(folder) if own else None)
+    textures, _, _ = plan_textures(1.0, (0.6, 1.0), splits, str(folder) if own else None)
     shown: dict[str, set[str]] = {name: set() for name in splits}
     for index in range(scenes):
         texture = textures.choose(1, index)
@@ -100,7 +105,7 @@ def test_held_out_scenes_show_pictures_of_their_own(folder: Path, scenes: int, o
 
 def test_all_pictures_of_a_split_come_before_one_comes_again(folder: Path) -> None:
     splits = split_ranges(24, 0.1, 0.1)
-    textures, _ = plan_textures(SidarConfig(), splits, str(folder))
+    textures, _, _ = plan_textures(0.25, (0.6, 1.0), splits, str(folder))
     names = textures.pictures["train"]
     chosen = [textures.choose(0, index) for index in range(len(names))]
     assert {each.picture for each in chosen if isinstance(each, PictureSpec)} == set(names)
@@ -119,25 +124,77 @@ def test_pictures_are_shared_out_completely(count: int) -> None:
 def test_a_split_without_pictures_shows_paintings(folder: Path) -> None:
     for name in list_pictures(str(folder))[1:]:
         (folder / name).unlink()
-    textures, _ = plan_textures(SidarConfig(), split_ranges(10, 0.1, 0.1), str(folder))
+    textures, _, _ = plan_textures(0.25, (0.6, 1.0), split_ranges(10, 0.1, 0.1), str(folder))
     assert isinstance(textures.choose(0, 0), PictureSpec)
     assert isinstance(textures.choose(0, 9), PaintingSpec)
 
 
 def test_a_folder_is_listed_in_order(folder: Path) -> None:
     assert list_pictures(str(folder)) == [f"{number:02d}.png" for number in range(12)]
-    _, before = plan_textures(SidarConfig(), split_ranges(10, 0.1, 0.1), str(folder))
+    _, before, _ = plan_textures(0.25, (0.6, 1.0), split_ranges(10, 0.1, 0.1), str(folder))
     (folder / "03.png").unlink()
-    _, after = plan_textures(SidarConfig(), split_ranges(10, 0.1, 0.1), str(folder))
+    _, after, _ = plan_textures(0.25, (0.6, 1.0), split_ranges(10, 0.1, 0.1), str(folder))
     assert before != after
 
 
-def test_unreadable_pictures_are_named(folder: Path) -> None:
-    picture = folder / "05.png"
-    picture.write_bytes(picture.read_bytes()[:200])
-    textures, _ = plan_textures(SidarConfig(), split_ranges(40, 0.1, 0.1), str(folder))
-    with pytest.raises(ImageError, match=r"05\.png"):
-        check_pictures(textures, 0, str(folder), 40)
+def test_pictures_that_cannot_be_used_are_passed_over_and_counted(tmp_path: Path) -> None:
+    """Broken, empty, huge, tiny, deep and foreign files; grey, palette, CMYK, 16-bit and transparent ones are fine."""
+    rng = np.random.default_rng(0)
+    colour = rng.integers(0, 255, (40, 60, 3), np.uint8)
+    Image.fromarray(colour).save(tmp_path / "sound.png")
+    Image.fromarray(colour).convert("CMYK").save(tmp_path / "cmyk.jpg")
+    Image.fromarray(colour[..., 0].astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    Image.fromarray(colour).quantize(16).save(tmp_path / "palette.png")
+    Image.fromarray(np.dstack([colour, colour[..., 0]])).save(tmp_path / "transparent.png")
+    Image.fromarray(colour).convert("L").save(tmp_path / "grey.tif")
+    sound = {each.name for each in tmp_path.iterdir()}
+
+    whole = (tmp_path / "sound.png").read_bytes()
+    (tmp_path / "truncated.png").write_bytes(whole[: len(whole) // 2])
+    damaged = bytearray(whole)
+    damaged[len(whole) // 2] ^= 0xFF
+    (tmp_path / "damaged.png").write_bytes(damaged)
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "text.jpg").write_text("not a picture")
+    Image.fromarray(colour[:8, :8]).save(tmp_path / "tiny.png")
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "huge.png")
+    Image.fromarray(colour[..., 0].astype(np.float32)).save(tmp_path / "float.tif")
+    (tmp_path / "notes.txt").write_text("of no interest")
+
+    textures, identity, refused = plan_textures(0.25, (0.6, 1.0), split_ranges(9, 0.1, 0.1), str(tmp_path))
+    assert {name for names in textures.pictures.values() for name in names} == sound
+    assert set(refused) == {
+        *("truncated.png", "damaged.png", "empty.jpg", "text.jpg", "tiny.png", "huge.png", "float.tif")
+    }
+    assert all(name in reason for name, reason in refused.items())
+    assert identity["pictures"] == len(sound)
+    for name in sound:
+        shown = texture_image(PictureSpec(name, (1.0, 0.0, 0.0)), str(tmp_path), 40, 40)
+        assert np.asarray(shown).std() > 10
+
+
+def test_depth_of_colour_and_transparency_come_out_right(tmp_path: Path) -> None:
+    half = np.full((64, 64), 0x8000, np.uint16)
+    Image.fromarray(half).save(tmp_path / "deep.png")
+    clear = np.full((64, 64, 4), 200, np.uint8)
+    clear[..., 3] = 0
+    Image.fromarray(clear).save(tmp_path / "clear.png")
+    for name, level in (("deep.png", 128), ("clear.png", 0)):
+        shown = np.asarray(texture_image(PictureSpec(name, (1.0, 0.0, 0.0)), str(tmp_path), 40, 40))
+        assert abs(int(shown.mean()) - level) <= 1
+
+
+def test_a_folder_without_any_usable_picture_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
+    with pytest.raises(InputError, match=r"none of 1 pictures can be used; broken\.jpg"):
+        plan_textures(0.25, (0.6, 1.0), split_ranges(9, 0.1, 0.1), str(tmp_path))
+
+
+def test_of_very_many_pictures_a_part_is_looked_at(folder: Path) -> None:
+    names = [f"{number % 12:02d}.png" for number in range(1000)]
+    sound, _ = sound_pictures(str(folder), names, wanted=1)
+    assert len(sound) == len(names[:: 1000 // 68])
+    assert sound == sound_pictures(str(folder), names, wanted=1)[0]
 
 
 def test_textures_are_band_limited() -> None:

@@ -10,29 +10,13 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from .cameras import CameraSpec, Vector
-from .config import LightKind, OccluderMaterial, OccluderShape
+from ..cameras import CameraSpec, Vector
+from ..shapes import OccluderShape
+from ..textures import PaintingSpec, PictureSpec
+from .config import LightKind, OccluderMaterial
 
 Colour = tuple[float, float, float]
 """Linear red, green, blue in [0, 1]."""
-
-
-@dataclass(frozen=True)
-class PaintingSpec:
-    """A painting that is made from a seed (`paintings.py`)."""
-
-    family: str
-    seed: int
-
-
-@dataclass(frozen=True)
-class PictureSpec:
-    """A part of a picture file."""
-
-    picture: str
-    """Its name within the folder of pictures."""
-    crop: tuple[float, float, float]
-    """Side, relative to the largest part of the right aspect, and place across and along, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +26,10 @@ class LightSpec:
     kind: LightKind
     position: Vector
     energy: float
-    """Power in Blender's watts."""
+    """Power in Blender's watts; of a sun, watts per square metre."""
     colour: Colour
     opening: float
-    """Cone of a spot light or spread of an area light, in degrees; a point light ignores it."""
+    """Cone of a spot light, spread of an area light or apparent size of a sun, in degrees; 0 for a point light."""
     blend: float
     """Softness of a spot light's edge, in [0, 1]."""
 
@@ -105,8 +89,10 @@ class SceneSpec:
     samples: int
     bounces: int
     ambient: float
+    denoise: bool
     exposure: Literal["metered", "fixed"]
     occluders_hidden: bool
+    depth: bool
     texture: PaintingSpec | PictureSpec
     frames: tuple[FrameSpec, ...]
 

@@ -1,25 +1,23 @@
 """Draws a scene from (dataset seed, scene index): the same on every machine, Python and NumPy.
 
-Each part of a scene has its own stream of random numbers, named after what it draws, so that a changed setting of the
-lights leaves the cameras as they were. Only `random.Random.random` is used, whose sequence Python guarantees.
+Each part of a scene has its own stream of random numbers (`streams.py`), so that a changed setting of the lights leaves
+the cameras as they were.
 """
 
 from __future__ import annotations
 
 import colorsys
-import hashlib
 import math
 import random
-from collections.abc import Sequence
-from typing import TypeVar
 
-from .cameras import CameraSpec, Vector, reference_camera
-from .config import OccluderShape, Range, SidarConfig
-from .scenes import FrameSpec, LightSpec, OccluderSpec, PaintingSpec, PictureSpec, SceneSpec, SurfaceSpec
+from ..cameras import CameraSpec, Vector, reference_camera
+from ..shapes import OccluderShape
+from ..streams import choice, count, stream, uniform
+from ..textures import PaintingSpec, PictureSpec
+from .config import SidarConfig
+from .scenes import FrameSpec, LightSpec, OccluderSpec, SceneSpec, SurfaceSpec
 
-T = TypeVar("T")
-
-SAMPLER_VERSION = 1
+SAMPLER_VERSION = 2
 """Counts the changes to this file or to the renderer that change what a seed makes; it is part of the settings."""
 
 BOUNDING_RADIUS: dict[OccluderShape, float] = {
@@ -29,27 +27,6 @@ BOUNDING_RADIUS: dict[OccluderShape, float] = {
 
 CLEARANCE = 0.3
 """Least distance between a camera and an occluder's bounding sphere, in Blender units."""
-
-
-def stream(seed: int, index: int, *part: str | int) -> random.Random:
-    """The random numbers of one part of one scene."""
-    name = "/".join(["sidar", str(seed), str(index), *map(str, part)])
-    return random.Random(int.from_bytes(hashlib.sha256(name.encode()).digest(), "big"))
-
-
-def uniform(rng: random.Random, bounds: Range) -> float:
-    """A number from the range."""
-    return bounds[0] + (bounds[1] - bounds[0]) * rng.random()
-
-
-def count(rng: random.Random, bounds: tuple[int, int]) -> int:
-    """A whole number from the range, both ends included."""
-    return bounds[0] + int(rng.random() * (bounds[1] - bounds[0] + 1))
-
-
-def choice(rng: random.Random, options: Sequence[T]) -> T:
-    """One of the options."""
-    return options[int(rng.random() * len(options))]
 
 
 def sample_scene(
@@ -75,8 +52,10 @@ def sample_scene(
         samples=config.samples,
         bounces=config.bounces,
         ambient=config.ambient,
+        denoise=config.denoise,
         exposure=config.exposure,
         occluders_hidden=config.occluders_hidden,
+        depth=config.depth,
         texture=texture,
         frames=tuple(_frame(config, seed, index, number, camera) for number, camera in enumerate(cameras)),
     )
@@ -84,7 +63,7 @@ def sample_scene(
 
 def sample_cameras(config: SidarConfig, seed: int, index: int, aspect: float) -> list[CameraSpec]:
     """The cameras of a scene's frames; the first is the reference camera. `aspect` is that of the whole pixels."""
-    rng = stream(seed, index, "cameras")
+    rng = stream("sidar", seed, index, "cameras")
     cameras = [reference_camera(aspect)]
     while len(cameras) < config.frames:
         place = (uniform(rng, config.camera_x), uniform(rng, config.camera_y), uniform(rng, config.camera_z))
@@ -94,7 +73,10 @@ def sample_cameras(config: SidarConfig, seed: int, index: int, aspect: float) ->
 
 
 def _frame(config: SidarConfig, seed: int, index: int, number: int, camera: CameraSpec) -> FrameSpec:
-    lights, occluders = stream(seed, index, number, "lights"), stream(seed, index, number, "occluders")
+    lights, occluders = (
+        stream("sidar", seed, index, number, "lights"),
+        stream("sidar", seed, index, number, "occluders"),
+    )
     shown = config.lighting == "random"
     return FrameSpec(
         camera=camera,
@@ -102,21 +84,29 @@ def _frame(config: SidarConfig, seed: int, index: int, number: int, camera: Came
         occluders=tuple(
             _occluder(config, occluders, camera) for _ in range(count(occluders, config.occluders) if shown else 0)
         ),
-        surface=_surface(config, stream(seed, index, number, "surface")),
-        exposure_shift=uniform(stream(seed, index, number, "exposure"), config.exposure_shift),
-        seed=int(stream(seed, index, number, "renderer").random() * 2**31),
+        surface=_surface(config, stream("sidar", seed, index, number, "surface")),
+        exposure_shift=uniform(stream("sidar", seed, index, number, "exposure"), config.exposure_shift),
+        seed=int(stream("sidar", seed, index, number, "renderer").random() * 2**31),
     )
 
 
 def _light(config: SidarConfig, rng: random.Random) -> LightSpec:
     kind = choice(rng, config.light_kinds)
-    energy = {"point": config.point_energy, "spot": config.spot_energy, "area": config.area_energy}[kind]
+    energy = {
+        "point": config.point_energy,
+        "spot": config.spot_energy,
+        "area": config.area_energy,
+        "sun": config.sun_energy,
+    }[kind]
+    opening = {
+        "point": (0.0, 0.0), "spot": config.spot_cone, "area": config.area_spread, "sun": config.sun_angle,
+    }[kind]  # fmt: skip
     return LightSpec(
         kind=kind,
         position=(uniform(rng, config.light_xy), uniform(rng, config.light_xy), uniform(rng, config.light_z)),
         energy=uniform(rng, energy),
         colour=colorsys.hsv_to_rgb(rng.random(), uniform(rng, config.light_saturation), 1.0),
-        opening=uniform(rng, config.area_spread if kind == "area" else config.spot_cone),
+        opening=uniform(rng, opening),
         blend=uniform(rng, config.spot_blend),
     )
 
@@ -147,9 +137,9 @@ def _occluder(config: SidarConfig, rng: random.Random, camera: CameraSpec) -> Oc
         scale=scale,
         material=choice(rng, config.occluder_materials),
         colour=(rng.random(), rng.random(), rng.random()),
-        roughness=0.5 * rng.random(),
-        index_of_refraction=1.0 + rng.random(),
-        metallic=rng.random(),
+        roughness=uniform(rng, config.occluder_roughness),
+        index_of_refraction=uniform(rng, config.occluder_index_of_refraction),
+        metallic=uniform(rng, config.occluder_metallic),
     )
 
 

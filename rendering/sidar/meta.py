@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from .cameras import homography, intrinsics, world_to_camera
+from ..cameras import homography, intrinsics, world_to_camera
 from .scenes import SceneSpec
 
 GENERATOR = "sidar"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..methods.errors import InputError
+from ...methods.errors import InputError
 from .config import SidarConfig
 
 PRESETS: dict[str, SidarConfig] = {

@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from ..methods.errors import InputError
+from ...methods.errors import InputError
+from ..shapes import OccluderShape
+from ..streams import Range
 
-Range = tuple[float, float]
-LightKind = Literal["point", "spot", "area"]
-OccluderShape = Literal["cone", "sphere", "cylinder", "torus", "cube"]
+LightKind = Literal["point", "spot", "area", "sun"]
 OccluderMaterial = Literal["glossy", "transparent", "refraction", "glass", "principled"]
 
 
@@ -32,6 +32,10 @@ class SidarConfig:
     """Light paths per pixel of a frame; time grows with it, noise falls with its square root."""
     bounces: int = 4
     """Longest light path, in surface hits."""
+    denoise: bool = False
+    """Remove noise with OpenImageDenoise: slower than the few samples it replaces below about 256 pixels."""
+    depth: bool = False
+    """Also write how far away is what each pixel of each frame sees."""
     ambient: float = 0.0
     """Strength of a white light from everywhere; 0 leaves the sky black, as released."""
     exposure: Literal["metered", "fixed"] = "metered"
@@ -53,7 +57,7 @@ class SidarConfig:
     lights: tuple[int, int] = (2, 4)
     """Fewest and most lights."""
     light_kinds: tuple[LightKind, ...] = ("point", "spot", "area")
-    """Kinds of lights to draw from."""
+    """Kinds of lights to draw from: point, spot, area (the released three), sun."""
     light_xy: Range = (-10.0, 10.0)
     """Position of a light, both across and along."""
     light_z: Range = (10.0, 15.0)
@@ -70,6 +74,10 @@ class SidarConfig:
     """Power of an area light, in Blender's watts."""
     area_spread: Range = (10.0, 90.0)
     """Spread of an area light, in degrees."""
+    sun_energy: Range = (1.0, 10.0)
+    """Power of a sun, in watts per square metre."""
+    sun_angle: Range = (0.5, 20.0)
+    """Apparent size of a sun, in degrees: the edges of its shadows are as soft as it is large."""
     light_saturation: Range = (0.0, 0.3)
     """Saturation of a light's colour; its hue is free."""
 
@@ -85,8 +93,14 @@ class SidarConfig:
     """Height of an occluder."""
     occluder_scale: Range = (0.1, 1.1)
     """Scale of an occluder along each of its axes; a torus keeps its own."""
+    occluder_roughness: Range = (0.0, 0.5)
+    """Roughness of an occluder's surface."""
+    occluder_index_of_refraction: Range = (1.0, 2.0)
+    """Index of refraction of an occluder."""
+    occluder_metallic: Range = (0.0, 1.0)
+    """How much an occluder of the principled material is of metal."""
     occluders_hidden: bool = False
-    """Hide the occluders from the camera: their shadows and reflections stay, the masks are black."""
+    """Shadows only: the camera does not see the occluders, their shadows and reflections stay, the masks are black."""
 
     roughness: Range = (0.0, 0.5)
     """Roughness of the painting's surface."""
@@ -146,13 +160,15 @@ def flag(name: str) -> str:
 _AT_LEAST: dict[str, float] = {
     "frames": 1, "aspect": 1, "samples": 1, "bounces": 1, "ambient": 0, "camera_z": 0.5, "lens": 1, "lights": 0,
     "light_z": 0.1, "point_energy": 0, "spot_energy": 0, "spot_cone": 1, "spot_blend": 0, "area_energy": 0,
-    "area_spread": 1, "light_saturation": 0, "occluders": 0, "occluder_scale": 0.001, "roughness": 0,
+    "area_spread": 1, "sun_energy": 0, "sun_angle": 0, "light_saturation": 0, "occluders": 0, "occluder_scale": 0.001,
+    "occluder_roughness": 0, "occluder_index_of_refraction": 1, "occluder_metallic": 0, "roughness": 0,
     "index_of_refraction": 1, "metallic": 0, "specular": 0, "transmission": 0, "coat": 0, "coat_roughness": 0,
     "picture_share": 0, "picture_crop": 0.05,
 }  # fmt: skip
 
 _AT_MOST: dict[str, float] = {
     "frames": 1000, "aspect": 8, "samples": 65536, "bounces": 64, "lens": 5000, "lights": 64, "spot_cone": 180,
-    "spot_blend": 1, "area_spread": 180, "light_saturation": 1, "occluders": 64, "roughness": 1, "metallic": 1,
-    "specular": 1, "transmission": 1, "coat": 1, "coat_roughness": 1, "picture_share": 1, "picture_crop": 1,
+    "spot_blend": 1, "area_spread": 180, "sun_angle": 180, "light_saturation": 1, "occluders": 64,
+    "occluder_roughness": 1, "occluder_metallic": 1, "roughness": 1, "metallic": 1, "specular": 1, "transmission": 1,
+    "coat": 1, "coat_roughness": 1, "picture_share": 1, "picture_crop": 1,
 }  # fmt: skip

@@ -11,16 +11,18 @@ import numpy as np
 
 from ..cameras import reference_camera
 from ..exposure import Light, check_light, check_texture, frame_gain, png, to_srgb
-from ..meta import scene_meta
-from ..scenes import FrameSpec, SceneSpec
+from ..kinds import Device
+from ..sidar.meta import scene_meta
+from ..sidar.scenes import FrameSpec, SceneSpec
 from ..textures import texture_image
-from .engine import fresh_scene, render_light
+from .engine import add_pass, fresh_scene, render_light, render_passes
 from .objects import (
     add_camera,
     add_light,
     add_occluder,
     add_painting,
     aim_camera,
+    feed_pass,
     load_texture,
     set_sky,
     set_surface,
@@ -30,17 +32,21 @@ from .objects import (
 
 SHINING_SAMPLES = 32
 """Samples per pixel where surfaces shine by themselves: only the area of a pixel has to be integrated, not light."""
-MASK_SAMPLES = 16
-"""Samples per pixel of a mask; a pixel is white where an occluder covers half of them or more."""
+COVERED = 0.5
+"""Share of a pixel's samples from which on it belongs to an occluder."""
 
 
-def render_scene(spec: SceneSpec, pictures: str | None, threads: int) -> dict[str, bytes]:
+def render_scene(spec: SceneSpec, pictures: str | None, threads: int, device: Device = "cpu") -> dict[str, bytes]:
     """The fields of one sample: `000.png` and following, `000.mask.png` and following, `gt.png`, `meta.json`.
+
+    With `spec.depth` also `000.depth.npz` and following: `depth` (H, W) float32, the distance along the optical axis of
+    what the centre of each pixel sees, in Blender units; infinite where that is nothing.
 
     Args:
         spec: the scene.
         pictures: folder of the user's pictures; None for scikit-image's.
         threads: threads that Cycles may use; the pictures do not depend on it.
+        device: what Cycles computes on.
 
     Raises:
         RenderError: the scene cannot be rendered as it should be; the class says why.
@@ -49,18 +55,18 @@ def render_scene(spec: SceneSpec, pictures: str | None, threads: int) -> dict[st
     with tempfile.TemporaryDirectory(prefix="raylign-scene-") as folder:
         texture = Path(folder) / "texture.png"
         texture_image(spec.texture, pictures, spec.width, spec.height).save(texture, compress_level=1)
-        return _Stage(spec, texture, folder, threads).fields()
+        return _Stage(spec, texture, folder, threads, device).fields()
 
 
 class _Stage:
     """A Blender scene with the painting and a camera; a frame brings its lights and occluders and takes them away."""
 
-    def __init__(self, spec: SceneSpec, texture: Path, folder: str, threads: int) -> None:
+    def __init__(self, spec: SceneSpec, texture: Path, folder: str, threads: int, device: Device) -> None:
         self.spec, self.folder = spec, folder
-        self.scene = fresh_scene(spec.width, spec.height, threads)
+        self.scene = fresh_scene(spec.width, spec.height, threads, device)
+        add_pass(self.scene, "occluders")
         image = load_texture(texture)
         self.surface, self.shining = surface_material(image), shining_material("shining", image)
-        self.white, self.black = shining_material("white"), shining_material("black", level=0.0)
         self.painting = add_painting(self.scene, spec.aspect)
         self.camera = add_camera(self.scene)
         set_sky(self.scene, spec.ambient)
@@ -90,32 +96,24 @@ class _Stage:
 
     def _frame(self, frame: FrameSpec, what: str) -> tuple[Light, Any, float]:
         """Linear light, mask (height, width) of 0 and 255, and gain of one frame."""
-        nothing = np.zeros((self.spec.height, self.spec.width), np.uint8)
         if self.spec.lighting == "ambient":
             light = self._shine(frame.seed)
             check_light(light, what)
-            return light, nothing, 1.0
+            return light, np.zeros(light.shape[:2], np.uint8), 1.0
         self.painting.data.materials[0] = self.surface
         set_surface(self.surface, frame.surface)
         lights = [add_light(self.scene, each) for each in frame.lights]
         occluders = [add_occluder(self.scene, each, self.spec.occluders_hidden) for each in frame.occluders]
-        light = render_light(
-            self.scene,
-            self.folder,
-            samples=self.spec.samples,
-            bounces=self.spec.bounces,
-            seed=frame.seed,
+        for each in occluders:
+            feed_pass(each.data.materials[0], "occluders", 1.0)
+        self.scene.cycles.use_denoising = self.spec.denoise
+        # The same rays tell what the camera sees and whether it is an occluder, also a transparent one.
+        light, channels = render_passes(
+            self.scene, self.folder, samples=self.spec.samples, bounces=self.spec.bounces, seed=frame.seed
         )
+        self.scene.cycles.use_denoising = False
         check_light(light, what)
-        mask = self._mask(occluders) if occluders and not self.spec.occluders_hidden else nothing
         for each in (*lights, *occluders):
             bpy.data.objects.remove(each)
+        mask = np.where(channels["occluders"] >= COVERED, 255, 0).astype(np.uint8)
         return light, mask, frame_gain(light, self.spec.exposure, frame.exposure_shift)
-
-    def _mask(self, occluders: list[Any]) -> Any:
-        """Where the occluders are seen: they shine white, the painting hides what is below it, the rest is black."""
-        self.painting.data.materials[0] = self.black
-        for each in occluders:
-            each.data.materials[0] = self.white
-        covered = render_light(self.scene, self.folder, samples=MASK_SAMPLES, bounces=0, seed=0)
-        return np.where(covered[..., 0] >= 0.5, 255, 0).astype(np.uint8)

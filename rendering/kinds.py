@@ -1,0 +1,67 @@
+"""The kinds of scenes that can be rendered, each by the names of its parts; a part is imported when it is used."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..methods.errors import InputError
+
+Device = Literal["cpu", "cuda", "optix"]
+"""What Blender computes on."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of scenes; parts are `module:name`, seen from this package."""
+
+    summary: str
+    options: str
+    """Function `(arguments) -> RenderOptions` that reads the command line."""
+    plan: str
+    """Function `(options) -> Plan`."""
+    spec: str
+    """Class of a scene, with `from_json` and `key`."""
+    render: str
+    """Function `(spec, pictures, threads, device) -> fields`; the only part that needs Blender."""
+
+
+KINDS = {
+    "sidar": Kind(
+        summary="a painting in several frames under changing lights, occluders and cameras (SIDAR, DIAR)",
+        options="sidar.command:read_options",
+        plan="sidar.command:plan",
+        spec="sidar.scenes:SceneSpec",
+        render="blender.sidar:render_scene",
+    ),
+    "parallax": Kind(
+        summary="a room, facade or street from two places, with flow, occlusion and depth (stitching)",
+        options="parallax.command:read_options",
+        plan="parallax.command:plan",
+        spec="parallax.scenes:ParallaxSpec",
+        render="blender.parallax:render_parallax",
+    ),
+}
+"""Name to kind."""
+
+
+def kind(name: str) -> Kind:
+    """The kind of this name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in KINDS:
+        raise InputError(f"unknown scene kind '{name}'; choose one of {', '.join(KINDS)}")
+    return KINDS[name]
+
+
+def part(path: str) -> Any:
+    """The object behind `module:name`.
+
+    Raises:
+        ImportError: what the part needs is not installed.
+    """
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(f".{module}", __package__), name)

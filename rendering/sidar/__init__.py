@@ -1,0 +1,1 @@
+"""SIDAR scenes: a painted plane in several frames under changing lights, occluders and cameras."""
