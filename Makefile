@@ -6,7 +6,7 @@ STAMP := $(VENV)/.up-to-date
 ROOMS := methods platform rendering serve tune tests
 TYPED := raylign.methods raylign.platform raylign.rendering raylign.serve raylign.tune
 
-.PHONY: setup lock demo test test-slow lint format clean
+.PHONY: setup lock demo test test-slow bench lint format clean
 
 setup: $(STAMP)
 
@@ -32,10 +32,14 @@ demo: setup
 	$(BIN)/raylign demo
 
 test: setup
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow and not bench'
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
+
+# Nothing else should run meanwhile.
+bench: setup
+	$(BIN)/python -m pytest -m bench -s -q
 
 lint: setup
 	$(BIN)/ruff check $(ROOMS)

@@ -3,47 +3,58 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from ...methods.errors import DatasetError, InputError
+from ...methods.errors import InputError
 from ..arguments import parse
 from ..runs import absolute_url
+
+if TYPE_CHECKING:
+    from .shards import DatasetInfo
+    from .statistics import SampleStatistics
 
 
 @dataclass(frozen=True)
 class InfoOptions:
-    """Say what a dataset holds."""
+    """Say what a dataset holds, and what its samples are like."""
 
     url: Annotated[str, tyro.conf.Positional]
     """Local path or URL."""
+    samples: int = 200
+    """Read at most so many samples for the histograms, evenly spread; 0 reads none."""
     json: bool = False
-    """Print `dataset.json` instead of a summary."""
+    """Print `dataset.json` and the figures as one JSON object instead of a summary."""
 
 
 @dataclass(frozen=True)
 class PreviewOptions:
-    """Draw a contact sheet of a dataset."""
+    """Draw a contact sheet of a dataset, with histograms."""
 
     url: Annotated[str, tyro.conf.Positional]
     """Local path or URL."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-    """PNG file to write."""
+    """File to write: a picture (.png) or a web page in one file (.html)."""
     split: str | None = None
     """Only this split."""
     scenes: int = 8
-    """Samples on the sheet."""
+    """Samples on the sheet, evenly spread."""
+    samples: int = 200
+    """Read at most so many samples for the histograms, evenly spread; 0 leaves them out."""
 
 
 @dataclass(frozen=True)
 class VerifyOptions:
-    """Read every sample of a dataset and say what is damaged, missing or there twice."""
+    """Read every sample of a dataset, derive its ground truth again, and say what is wrong."""
 
     url: Annotated[str, tyro.conf.Positional]
     """Local path or URL."""
+    json: Path | None = None
+    """Write what was found to this JSON file as well."""
 
 
 def main(arguments: list[str]) -> int:
@@ -59,47 +70,106 @@ def main(arguments: list[str]) -> int:
 
 def _info(arguments: list[str]) -> int:
     options = parse(InfoOptions, arguments, "data info")
+    _at_least("--samples", options.samples, 0)
     from .shards import DatasetInfo, published_shards
 
     url = absolute_url(options.url)
     info = DatasetInfo.load(url)
+    shards = len(published_shards(url))
+    # A rendering that has just begun has settings and no sample: they can be told already.
+    summary = _figures(url, None, options.samples)[1] if shards else None
     if options.json:
-        print(json.dumps(asdict(info), indent=1))
+        print(json.dumps({**asdict(info), **({"statistics": summary} if summary else {})}, indent=1))
         return 0
-    print(f"{url}\n  {info.kind}s by {info.generator}, seed {info.seed}")
-    state = "complete" if info.complete else "not finished"
-    print(f"  {info.scenes} scenes in {len(published_shards(url))} shards ({state}), {len(info.failed)} failed")
-    for name, (first, end) in info.splits.items():
-        print(f"  {name}: {end - first} scenes ({first} to {end - 1})")
-    print(f"  fields: {', '.join(info.fields)}")
+    print(_describe(url, info, shards))
+    if summary:
+        from .statistics import text_histograms
+
+        print(f"\n{summary['samples']} samples read\n")
+        print(text_histograms(summary, plain=not _can_print("▏█")))
     return 0
+
+
+def _describe(url: str, info: DatasetInfo, shards: int) -> str:
+    state = "complete" if info.complete else "not finished"
+    lines = [
+        url,
+        f"  {info.kind}s by {info.generator}, seed {info.seed}",
+        f"  {info.scenes} scenes in {shards} shard{'s' * (shards != 1)} ({state}), {len(info.failed)} failed",
+    ]
+    for name, (first, end) in sorted(info.splits.items(), key=lambda item: item[1]):
+        lines.append(f"  {name}: {end - first} scenes" + (f" ({first} to {end - 1})" if end > first else ""))
+    return "\n".join([*lines, f"  fields: {', '.join(info.fields)}"])
+
+
+def _figures(url: str, split: str | None, limit: int) -> tuple[list[SampleStatistics], dict[str, Any] | None]:
+    """Figures of at most `limit` samples and their summary."""
+    if limit == 0:
+        return [], None
+    from ..progress import Progress
+    from .shards import ShardReader
+    from .statistics import collect, summarise
+
+    with Progress("reading", min(limit, len(ShardReader(url, split))), "sample") as bar:
+        rows = collect(url, split, limit, advance=bar.advance)
+    return rows, summarise(rows)
 
 
 def _preview(arguments: list[str]) -> int:
     options = parse(PreviewOptions, arguments, "data preview")
-    if options.scenes < 1:
-        raise InputError("--scenes must be at least 1")
-    from .preview import contact_sheet
+    _at_least("--scenes", options.scenes, 1)
+    _at_least("--samples", options.samples, 0)
+    from ..progress import Progress
+    from .preview import check_target, write_preview
+    from .shards import ShardReader
 
-    try:
-        options.out.write_bytes(contact_sheet(absolute_url(options.url), options.split, options.scenes))
-    except OSError as error:
-        from .shards import write_error
-
-        raise write_error(options.out, error) from None
+    check_target(options.out)
+    url = absolute_url(options.url)
+    rows = min(options.scenes, len(ShardReader(url, options.split)))
+    figures, _ = _figures(url, options.split, options.samples)
+    with Progress("drawing", rows, "row") as bar:
+        write_preview(url, options.out, options.split, options.scenes, figures, advance=bar.advance)
     print(options.out)
     return 0
 
 
 def _verify(arguments: list[str]) -> int:
     options = parse(VerifyOptions, arguments, "data verify")
-    from .preview import find_damage
+    if options.json is not None and options.json.is_dir():
+        raise InputError(f"--json {options.json}: is a folder, not a file")
+    from ..progress import Progress
+    from ..runs import write_text
+    from .shards import ShardReader
+    from .verify import DamagedDatasetError, verify
 
     url = absolute_url(options.url)
-    problems = find_damage(url)
+    reader = ShardReader(url)
+    with Progress("checking", len(reader), "sample") as bar:
+        problems = verify(url, advance=bar.advance)
     for problem in problems:
         print(problem)
+    if options.json is not None:
+        content = {"url": url, "samples": len(reader), "problems": [asdict(problem) for problem in problems]}
+        write_text(options.json, json.dumps(content, indent=1) + "\n")
     if problems:
-        raise DatasetError(f"{url}: {len(problems)} problems; delete the shards named above and render again")
-    print(f"{url}: every sample is there once and whole")
+        bad = len({problem.place for problem in problems if problem.place.startswith("sample")})
+        raise DamagedDatasetError(
+            f"{url}: {len(problems)} problems in {bad} of {reader.info.scenes} samples; "
+            "delete the shards that hold them and render again"
+        )
+    failed = f"; {len(reader.info.failed)} more could not be rendered" if reader.info.failed else ""
+    print(f"{url}: {len(reader)} {reader.info.kind}s, each there once and whole, ground truth consistent{failed}")
     return 0
+
+
+def _at_least(flag: str, value: int, least: int) -> None:
+    if value < least:
+        raise InputError(f"{flag} must be at least {least}")
+
+
+def _can_print(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True

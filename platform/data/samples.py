@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from ...methods.errors import DatasetError
 from .shards import ShardReader
+from .truth import BROKEN_PICTURE, DENSE, Truth, decode_arrays, decode_mask, picture_size
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Sample:
 
     def homography(self, a: int, b: int) -> Tensor | None:
         """Homography from frame a to frame b, scaled to `h33 = 1`, or None where unknown."""
+        if a == b:
+            return torch.eye(3, dtype=torch.float64)
         if self.homographies is None:
             return None
         matrix = self.homographies[b] @ torch.linalg.inv(self.homographies[a])
@@ -55,7 +59,7 @@ def decode_picture(content: bytes, where: str) -> Tensor:
     try:
         with Image.open(io.BytesIO(content)) as picture:
             pixels = np.asarray(picture.convert("RGB"))
-    except (UnidentifiedImageError, OSError) as error:
+    except BROKEN_PICTURE as error:
         raise DatasetError(f"damaged picture in {where} ({error}); run 'raylign data verify' on the dataset") from None
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1).contiguous()
 
@@ -63,6 +67,12 @@ def decode_picture(content: bytes, where: str) -> Tensor:
 def float_image(pixels: Tensor) -> Tensor:
     """uint8 pixels to float32 in [0, 1]."""
     return pixels.float().div_(255.0)
+
+
+def spread(total: int, count: int) -> list[int]:
+    """At most `count` of the positions 0 to `total` - 1, evenly spread, the first and the last among them."""
+    count = min(total, count)
+    return [round(step * (total - 1) / max(1, count - 1)) for step in range(count)]
 
 
 class Samples:
@@ -81,11 +91,27 @@ class Samples:
     def __len__(self) -> int:
         return len(self.reader)
 
+    def where(self, position: int) -> str:
+        """Names a sample in an error."""
+        return f"sample {self.reader.keys[position]} of {self.reader.url}"
+
+    def _sizes(self, position: int, meta: dict[str, Any]) -> list[tuple[int, int]]:
+        """(height, width) of each frame: what `meta.json` says, or else the pictures' headers."""
+        names = self.frame_names(position)
+        match meta.get("size"):
+            case [int(width), int(height)]:
+                return [(height, width)] * len(names)
+        content = self.reader.read(position, names)
+        return [picture_size(content[name], f"{self.where(position)}, {name}") for name in names]
+
     def frame_names(self, position: int) -> list[str]:
         """Suffixes of the sample's frames, in order."""
         fields = self.reader.fields(position)
         if self.reader.info.kind == "pair":
-            return [next(name for name in fields if name.startswith(stem)) for stem in ("ref.", "src.")]
+            names = [name for stem in ("ref.", "src.") for name in fields if name.startswith(stem)]
+            if len(names) != 2:
+                raise DatasetError(f"{self.where(position)} has {', '.join(names) or 'nothing'}, not ref and src")
+            return names
         return sorted(name for name in fields if name.count(".") == 1 and name.partition(".")[0].isdigit())
 
     def __getitem__(self, position: int) -> Sample:
@@ -94,8 +120,8 @@ class Samples:
         gt_name = next((name for name in fields if name.startswith("gt.")), None)
         content = self.reader.read(position, [*names, *([gt_name] if gt_name else []), "meta.json"])
         key = self.reader.keys[position]
-        where = f"sample {key} of {self.reader.url}"
-        meta = json.loads(content["meta.json"])
+        where = self.where(position)
+        meta = _meta(content["meta.json"], where)
         return Sample(
             key=key,
             frames=[decode_picture(content[name], where) for name in names],
@@ -104,14 +130,69 @@ class Samples:
             meta=meta,
         )
 
+    def truth(self, position: int, only: Collection[str] = DENSE) -> Truth:
+        """The dense ground truth of one sample, which `samples[position]` never reads.
+
+        Args:
+            position: within the split.
+            only: what to read, of `DENSE`.
+
+        Raises:
+            DatasetError: a field is damaged, or of another size than the frames.
+        """
+        fields, frames = self.reader.fields(position), self.frame_names(position)
+        masks = [f"{name.partition('.')[0]}.mask.png" for name in frames]
+        if self.reader.info.kind == "pair":
+            depths = ["depth.npz"]
+        else:
+            depths = [f"{name.partition('.')[0]}.depth.npz" for name in frames]
+        groups = {"flow": ["flow.npz"], "occlusion": ["occlusion.png"], "depth": depths, "mask": masks}
+        wanted = {name: group for name, group in groups.items() if name in only and set(group) <= set(fields)}
+        where = self.where(position)
+        content = self.reader.read(position, ["meta.json", *(name for group in wanted.values() for name in group)])
+        sizes = self._sizes(position, _meta(content["meta.json"], where))
+
+        def grey(name: str, size: tuple[int, int]) -> Tensor:
+            pixels = decode_mask(content[name], f"{where}, {name}")
+            if pixels.shape != size:
+                raise DatasetError(f"{where}, {name}: {pixels.shape[1]} x {pixels.shape[0]} pixels, unlike its frame")
+            return torch.from_numpy(pixels > 127)
+
+        def arrays(name: str, shapes: dict[str, tuple[int, ...]]) -> list[Tensor]:
+            found = decode_arrays(content[name], f"{where}, {name}", shapes)
+            return [torch.from_numpy(found[each]) for each in shapes]
+
+        depth: list[Tensor] = []
+        if "depth" in wanted and self.reader.info.kind == "pair":
+            depth = arrays("depth.npz", {"ref": sizes[0], "src": sizes[1]})
+        elif "depth" in wanted:
+            depth = [arrays(name, {"depth": size})[0] for name, size in zip(depths, sizes, strict=True)]
+        return Truth(
+            flow=arrays("flow.npz", {"flow": (2, *sizes[0])})[0] if "flow" in wanted else None,
+            occlusion=grey("occlusion.png", sizes[0]) if "occlusion" in wanted else None,
+            depths=depth if "depth" in wanted else None,
+            masks=[grey(*each) for each in zip(masks, sizes, strict=True)] if "mask" in wanted else None,
+        )
+
+
+def _meta(content: bytes, where: str) -> dict[str, Any]:
+    try:
+        meta = json.loads(content)
+    except ValueError:
+        meta = None
+    if not isinstance(meta, dict):
+        raise DatasetError(f"{where}: meta.json is not a JSON object; run 'raylign data verify' on the dataset")
+    return meta
+
 
 def _homographies(meta: dict[str, Any], frames: int, where: str) -> Tensor | None:
-    if "homographies" in meta:
-        matrices = torch.tensor(meta["homographies"], dtype=torch.float64)
-    elif "homography" in meta:
-        matrices = torch.stack([torch.eye(3, dtype=torch.float64), torch.tensor(meta["homography"]).double()])
-    else:
+    stored = meta.get("homographies", [meta["homography"]] if "homography" in meta else None)
+    if stored is None:
         return None
+    try:
+        matrices = torch.tensor(stored, dtype=torch.float64)
+    except (TypeError, ValueError):
+        raise DatasetError(f"{where} has homographies that are not 3 x 3 matrices") from None
     if matrices.shape == (frames - 1, 3, 3):
         matrices = torch.cat([torch.eye(3, dtype=torch.float64)[None], matrices])
     if matrices.shape != (frames, 3, 3):

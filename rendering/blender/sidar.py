@@ -9,13 +9,14 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ..cameras import reference_camera
+from ..arrays import npz
+from ..cameras import reference_camera, world_to_camera
 from ..exposure import Light, check_light, check_texture, frame_gain, png, to_srgb
 from ..kinds import Device
 from ..sidar.meta import scene_meta
 from ..sidar.scenes import FrameSpec, SceneSpec
 from ..textures import texture_image
-from .engine import add_pass, fresh_scene, render_light, render_passes
+from .engine import Channel, add_pass, fresh_scene, render_light, render_passes
 from .objects import (
     add_camera,
     add_light,
@@ -29,6 +30,7 @@ from .objects import (
     shining_material,
     surface_material,
 )
+from .surface import render_surface
 
 SHINING_SAMPLES = 32
 """Samples per pixel where surfaces shine by themselves: only the area of a pixel has to be integrated, not light."""
@@ -79,27 +81,30 @@ class _Stage:
         check_texture(truth, "the ground truth")
         fields: dict[str, bytes] = {}
         masks: dict[str, bytes] = {}
+        depths: dict[str, bytes] = {}
         gains: list[float] = []
         for number, frame in enumerate(self.spec.frames):
             aim_camera(self.camera, frame.camera)
-            light, mask, gain = self._frame(frame, f"frame {number}")
+            light, mask, depth, gain = self._frame(frame, f"frame {number}")
             fields[f"{number:03d}.png"] = png(to_srgb(light * np.float32(gain)))
             masks[f"{number:03d}.mask.png"] = png(mask)
+            if depth is not None:
+                depths[f"{number:03d}.depth.npz"] = npz(depth=depth)
             gains.append(gain)
         meta = scene_meta(self.spec, gains, bpy.app.version_string)
-        return {**fields, **masks, "gt.png": png(to_srgb(truth)), "meta.json": meta}
+        return {**fields, **masks, **depths, "gt.png": png(to_srgb(truth)), "meta.json": meta}
 
     def _shine(self, seed: int) -> Light:
         """The painting by its own light: no shading, no lights, no occluders."""
         self.painting.data.materials[0] = self.shining
         return render_light(self.scene, self.folder, samples=SHINING_SAMPLES, bounces=0, seed=seed)
 
-    def _frame(self, frame: FrameSpec, what: str) -> tuple[Light, Any, float]:
-        """Linear light, mask (height, width) of 0 and 255, and gain of one frame."""
+    def _frame(self, frame: FrameSpec, what: str) -> tuple[Light, Any, Channel | None, float]:
+        """Linear light, mask (height, width) of 0 and 255, depth if asked for, and gain of one frame."""
         if self.spec.lighting == "ambient":
             light = self._shine(frame.seed)
             check_light(light, what)
-            return light, np.zeros(light.shape[:2], np.uint8), 1.0
+            return light, np.zeros(light.shape[:2], np.uint8), self._depth(frame), 1.0
         self.painting.data.materials[0] = self.surface
         set_surface(self.surface, frame.surface)
         lights = [add_light(self.scene, each) for each in frame.lights]
@@ -113,7 +118,17 @@ class _Stage:
         )
         self.scene.cycles.use_denoising = False
         check_light(light, what)
+        depth = self._depth(frame)
         for each in (*lights, *occluders):
             bpy.data.objects.remove(each)
         mask = np.where(channels["occluders"] >= COVERED, 255, 0).astype(np.uint8)
-        return light, mask, frame_gain(light, self.spec.exposure, frame.exposure_shift)
+        return light, mask, depth, frame_gain(light, self.spec.exposure, frame.exposure_shift)
+
+    def _depth(self, frame: FrameSpec) -> Channel | None:
+        """Distance (height, width) along the optical axis of what the pixels see; None if nobody wants it."""
+        if not self.spec.depth:
+            return None
+        seen = render_surface(self.scene, self.folder)
+        inward = world_to_camera(frame.camera)[2]
+        depth = seen.position.astype(np.float64) @ inward[:3] + inward[3]
+        return np.where(seen.hit, depth, np.inf).astype(np.float32)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from raylign.platform.data.preview import find_damage
 from raylign.platform.data.shards import ShardReader
+from raylign.platform.data.verify import verify
 from raylign.platform.demo import DemoOptions, plan
 from raylign.platform.models import champion
 
@@ -33,7 +33,7 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
 
 def check_finished(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = str(folder / "runs" / "demo" / "data")
-    assert find_damage(data) == []
+    assert verify(data) == []
     assert ShardReader(data).keys == [f"{index:06d}" for index in range(12)]
     report = (folder / "runs" / "demo" / "report.html").read_text()
     assert report.count("<section>") == 7

@@ -11,7 +11,6 @@ import webdataset
 
 from raylign.methods.errors import DatasetError, InputError
 from raylign.platform.data import shards
-from raylign.platform.data.preview import find_damage
 from raylign.platform.data.shards import DatasetInfo, ShardReader, ShardWriter, published_shards
 from tests.datasets import write_sequences
 
@@ -87,17 +86,3 @@ def test_bad_descriptions(tmp_path: Path, content: str) -> None:
     (tmp_path / "dataset.json").write_text(content)
     with pytest.raises(DatasetError):
         DatasetInfo.load(str(tmp_path))
-
-
-def test_damage_is_found(tmp_path: Path) -> None:
-    url = write_sequences(tmp_path / "d", scenes=8)
-    assert find_damage(url) == []
-    tar = Path(url, "shards/000001.tar")
-    whole = tar.read_bytes()
-    offset = ShardReader(url)._entries[5][2]["000.png"][0]
-    tar.write_bytes(whole[: offset + 100] + b"\xff" * 200 + whole[offset + 300 :])
-    assert any("000005" in problem for problem in find_damage(url))
-    tar.write_bytes(whole[: len(whole) // 2])
-    assert any("truncated" in problem for problem in find_damage(url))
-    tar.unlink()
-    assert sum("is missing" in problem for problem in find_damage(url)) == 4
