@@ -20,7 +20,7 @@ from ..methods.errors import InputError, RaylignError
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("..platform.demo:main", "the whole chain on this machine, small, with a report at the end"),
     "render": ("..rendering.command:main", "render a dataset with Blender"),
-    "data": ("..platform.data.command:main", "look into a dataset: info, preview, verify"),
+    "data": ("..platform.data.command:main", "look into a dataset: info, preview, verify its ground truth"),
     "train": ("..platform.training.command:main", "train a method on a dataset"),
     "tune": ("..tune.command:main", "search a method's hyperparameters"),
     "evaluate": ("..platform.evaluation.command:main", "one table for all methods"),

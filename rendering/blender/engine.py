@@ -46,8 +46,9 @@ def fresh_scene(width: int, height: int, threads: int, device: Device = "cpu") -
     render.threads_mode, render.threads = "FIXED", threads
     render.film_transparent = False
     render.dither_intensity = 0.0
-    # Between the frames of a scene only what changes is handed to Cycles again; the rest keeps its BVH.
-    render.use_persistent_data = True
+    # Keeping data between renders would save 2 ms a frame (a plane and a few solids make no large BVH), but then the order
+    # of the lights, and with it the noise, depends on what was rendered before.
+    render.use_persistent_data = False
     # Linear 32-bit light is read back, so that values can be checked before the view transform hides them; with all
     # passes in one file, one render gives a frame and its mask.
     render.image_settings.media_type = "MULTI_LAYER_IMAGE"
@@ -59,6 +60,9 @@ def fresh_scene(width: int, height: int, threads: int, device: Device = "cpu") -
     cycles.use_denoising = False
     cycles.time_limit = 0.0
     cycles.use_animated_seed = False
+    # A tree to choose lights by does not pay for a handful of them: without it 16 samples take a fifth less time and
+    # have 1.6 dB less noise (15 frames of the released ranges against 1,024 samples).
+    cycles.use_light_tree = False
     # Caustics need thousands of samples; with few they are nothing but bright dots.
     cycles.caustics_reflective = cycles.caustics_refractive = False
     # A pixel is the mean over its own area, as on a sensor: what lies outside the picture leaves no dark rim on the

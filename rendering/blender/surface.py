@@ -65,7 +65,9 @@ def render_surface(scene: Any, folder: str) -> SurfacePass:
 def _low_corner(scene: Any) -> tuple[float, float, float]:
     """A corner one unit below everything, along each axis."""
     bpy.context.view_layer.update()
-    corners = [each.matrix_world @ Vector(corner) for each in scene.objects if each.type == "MESH" for corner in each.bound_box]
+    corners = [
+        each.matrix_world @ Vector(corner) for each in scene.objects if each.type == "MESH" for corner in each.bound_box
+    ]
     low = [min(corner[axis] for corner in corners) for axis in range(3)]
     return low[0] - 1, low[1] - 1, low[2] - 1
 

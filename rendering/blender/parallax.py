@@ -1,0 +1,165 @@
+"""Renders one parallax scene: from its specification to the encoded fields of one sample."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Any
+
+import bpy
+import numpy as np
+import numpy.typing as npt
+from mathutils.bvhtree import BVHTree
+
+from ...methods.errors import InputError
+from ..arrays import npz
+from ..errors import RenderError
+from ..exposure import check_light, frame_gain, png, to_srgb
+from ..kinds import Device
+from ..parallax.fitting import measure_parallax
+from ..parallax.geometry import inside, rays, to_camera, to_pixels
+from ..parallax.meshes import Mesh, scene_mesh
+from ..parallax.meta import parallax_meta
+from ..parallax.scenes import ParallaxSpec, ViewSpec
+from .engine import fresh_scene, render_light
+from .parallax_objects import (
+    add_camera,
+    add_lamp,
+    add_parts,
+    add_sky,
+    aim_camera,
+    pixel_size,
+    reaches,
+    surface_material,
+)
+from .surface import SurfacePass, render_surface
+
+SAME = 1e-4
+"""A point is hidden if something is nearer to the camera by more than this share of its distance."""
+
+Field = npt.NDArray[np.float64]
+
+
+def render_parallax(spec: ParallaxSpec, pictures: str | None, threads: int, device: Device = "cpu") -> dict[str, bytes]:
+    """The fields of one sample: `ref.png src.png gt.png flow.npz occlusion.png depth.npz meta.json`.
+
+    `gt.png` is the reference view at the source's exposure: the source, perfectly aligned. `flow` (2, H, W) float32
+    leads from each pixel of the reference to the same point's place in the source, in pixels; for the sky to the same
+    direction's place. `occlusion.png` is 255 where that place is within the source but something nearer is seen there.
+    `depth.npz` holds `ref` and `src` (H, W) float32, metres along the line of sight, infinite for the sky.
+
+    Args:
+        spec: the scene.
+        pictures: None; a scene paints its own surfaces.
+        threads: threads that Cycles may use; the bytes do not depend on it.
+        device: what Cycles computes on.
+
+    Raises:
+        InputError: pictures are given.
+        RenderError: the scene cannot be rendered as it should be; the class says why.
+    """
+    if pictures is not None:
+        raise InputError("--textures: parallax scenes paint their own surfaces")
+    with tempfile.TemporaryDirectory(prefix="raylign-scene-") as folder:
+        return _Stage(spec, folder, threads, device).fields()
+
+
+class _Stage:
+    """A Blender scene with everything in it but the camera's place."""
+
+    def __init__(self, spec: ParallaxSpec, folder: str, threads: int, device: Device) -> None:
+        self.spec, self.folder, self.size = spec, folder, (spec.width, spec.height)
+        self.scene = fresh_scene(spec.width, spec.height, threads, device)
+        pixel = min(pixel_size(view, spec.width) for view in spec.views)
+        distances = reaches(spec)
+        materials: list[Any] = []
+        for number, surface in enumerate(spec.surfaces):
+            if number not in distances:
+                materials.append(None)
+                continue
+            extent = _face_size(spec, number) if surface.fitted else surface.tile
+            materials.append(surface_material(surface, extent, distances[number], pixel, spec.ambient))
+        self.mesh = scene_mesh(spec.parts, spec.surfaces)
+        add_parts(self.scene, self.mesh, materials)
+        for lamp in spec.lamps:
+            add_lamp(self.scene, lamp)
+        add_sky(self.scene, spec.sky, indoors=spec.layout == "room")
+        self.camera = add_camera(self.scene)
+
+    def fields(self) -> dict[str, bytes]:
+        """Everything about the scene, encoded."""
+        spec, (reference, source) = self.spec, self.spec.views
+        lights, passes, gains = [], [], []
+        for view, name in ((reference, "the reference"), (source, "the source")):
+            aim_camera(self.camera, view)
+            light = render_light(self.scene, self.folder, samples=spec.samples, bounces=spec.bounces, seed=view.seed)
+            check_light(light, name)
+            lights.append(light)
+            gains.append(frame_gain(light, spec.exposure, view.exposure_shift))
+            passes.append(render_surface(self.scene, self.folder))
+        truth = _Truth(spec, passes[0], self.mesh)
+        visible = inside(truth.targets, *self.size) & ~truth.occluded
+        parallax = measure_parallax(truth.origins[visible], truth.targets[visible], *self.size)
+        exposed = [(lights[0], gains[0]), (lights[1], gains[1]), (lights[0], gains[1])]
+        pictures = [png(to_srgb(light * np.float32(gain))) for light, gain in exposed]
+        return {
+            "ref.png": pictures[0],
+            "src.png": pictures[1],
+            "gt.png": pictures[2],
+            "flow.npz": npz(flow=np.moveaxis(truth.targets - truth.origins, 2, 0).astype(np.float32)),
+            "occlusion.png": png(np.where(truth.occluded, 255, 0).astype(np.uint8)),
+            "depth.npz": npz(ref=_depth(reference, passes[0]), src=_depth(source, passes[1])),
+            "meta.json": parallax_meta(spec, gains, float(visible.mean()), parallax, bpy.app.version_string),
+        }
+
+
+def _face_size(spec: ParallaxSpec, surface: int) -> tuple[float, float]:
+    """Width and height of the largest faces with a surface."""
+    parts = [each for each in spec.parts if each.surface == surface]
+    wide = max(2 * max(each.half[0], each.half[1]) for each in parts)
+    high = max(2 * (each.half[2] if each.half[2] > 0.05 else min(each.half[0], each.half[1])) for each in parts)
+    return wide, high
+
+
+class _Truth:
+    """Where the reference's pixels are in the source."""
+
+    def __init__(self, spec: ParallaxSpec, seen: SurfacePass, mesh: Mesh) -> None:
+        reference, source = spec.views
+        width, height = spec.width, spec.height
+        rows, columns = np.indices((height, width), dtype=np.float64)
+        directions = rays(reference, np.stack([columns, rows], axis=2), width, height)
+        sky = ~seen.hit[..., None]
+        points = np.where(sky, 0.0, seen.position.astype(np.float64))
+        # Projected back and not taken as whole pixels: so the sample's place within the pixel drops out of the flow.
+        here = np.where(sky, to_camera(reference, directions, points=False), to_camera(reference, points))
+        there = np.where(sky, to_camera(source, directions, points=False), to_camera(source, points))
+        if there[..., 2].min() < 0.01:
+            raise RenderError("something that the reference sees is beside or behind the source's camera")
+        self.origins: Field = to_pixels(reference, here, width, height)
+        self.targets: Field = to_pixels(source, there, width, height)
+        candidates = inside(self.targets, width, height)
+        self.occluded = np.zeros((height, width), bool)
+        self.occluded[candidates] = _hidden(
+            mesh, source, points[candidates], directions[candidates], sky[..., 0][candidates]
+        )
+
+
+def _hidden(
+    mesh: Mesh, source: ViewSpec, points: Field, directions: Field, sky: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
+    """Which points (N, 3), and for the sky which directions, something hides from the source camera."""
+    ends = np.cumsum(mesh.counts).tolist()
+    corners = mesh.corners.tolist()
+    faces = [corners[begin:end] for begin, end in zip([0, *ends[:-1]], ends, strict=True)]
+    tree = BVHTree.FromPolygons(mesh.vertices.tolist(), faces)
+    towards = np.where(sky[:, None], directions, points - np.asarray(source.position))
+    length = np.sqrt((towards * towards).sum(axis=1))
+    reach = np.where(sky, np.inf, length * (1 - SAME))
+    reach = np.minimum(reach, 1e6)
+    rows = zip((towards / length[:, None]).tolist(), reach.tolist(), strict=True)
+    return np.array([tree.ray_cast(source.position, ray, far)[0] is not None for ray, far in rows], bool)
+
+
+def _depth(view: ViewSpec, seen: SurfacePass) -> npt.NDArray[np.float32]:
+    depth = to_camera(view, seen.position.astype(np.float64))[..., 2]
+    return np.where(seen.hit, depth, np.inf).astype(np.float32)
