@@ -60,7 +60,7 @@ class RenderWorker:
             from .kinds import kind, part
 
             found = kind(self._kind)
-            self._spec, self._render = part(found.spec), part(found.render)
+            self._read, self._render = part(found.read), part(found.render)
         except ImportError as error:
             version = ".".join(map(str, sys.version_info[:2]))
             reason = f"the render processes' Python {version} lacks raylign[render] ({error})"
@@ -76,9 +76,9 @@ class RenderWorker:
         """Render one scene, given as JSON, into the shard; the first call for a shard opens it."""
         from ..platform.data.shards import ShardWriter, write_error
 
-        spec = self._spec.from_json(scene)
         start = time.monotonic()
         try:
+            spec = self._read(scene)
             fields = self._render(spec, self._pictures, self._threads, self._device)
         except InputError as error:
             return _answer("stop", error)

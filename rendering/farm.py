@@ -70,7 +70,8 @@ class Farm:
     kind: str
     url: str
     scene: Callable[[int], str]
-    """The scene of an index, as JSON. Asked for when it is rendered, so that a long job needs no more memory."""
+    """What an actor needs to know of a scene, as JSON. Asked for when it is rendered, so that a long job takes no more
+    memory than a short one."""
     pictures: str | None = None
     """Folder of the user's pictures."""
     workers: int | None = None

@@ -21,8 +21,8 @@ class Kind:
     """Function `(arguments) -> RenderOptions` that reads the command line."""
     plan: str
     """Function `(options) -> Plan`."""
-    spec: str
-    """Class of a scene, with `from_json` and `key`."""
+    read: str
+    """Function `(text) -> spec`: the scene behind what the plan says of it, in JSON; a scene has a `key`."""
     render: str
     """Function `(spec, pictures, threads, device) -> fields`; the only part that needs Blender."""
 
@@ -32,14 +32,14 @@ KINDS = {
         summary="a painting in several frames under changing lights, occluders and cameras (SIDAR, DIAR)",
         options="sidar.command:read_options",
         plan="sidar.command:plan",
-        spec="sidar.scenes:SceneSpec",
+        read="sidar.scenes:read_scene",
         render="blender.sidar:render_scene",
     ),
     "parallax": Kind(
         summary="a room, facade or street from two places, with flow, occlusion and depth (stitching)",
         options="parallax.command:read_options",
         plan="parallax.command:plan",
-        spec="parallax.scenes:ParallaxSpec",
+        read="parallax.order:read_scene",
         render="blender.parallax:render_parallax",
     ),
 }

@@ -66,7 +66,7 @@ class Plan:
     info: DatasetInfo
     """Its description. Whatever changes its bytes is in there."""
     scene: Callable[[int], str]
-    """The scene of an index, as JSON."""
+    """What the actors need to know of the scene of an index, as JSON (`Kind.read`)."""
     pictures: int
     """Pictures that a camera takes in a scene."""
     folder: str | None = None

@@ -13,7 +13,8 @@ from ..options import Plan, RenderOptions, check
 from ..splits import split_ranges
 from .config import ParallaxConfig
 from .difficulty import difficulty_of, split_ranges_by_difficulty
-from .sampling import SAMPLER_VERSION, sample_parallax
+from .order import ParallaxOrder
+from .sampling import SAMPLER_VERSION
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,6 @@ def plan(options: ParallaxOptions) -> Plan:
 
     def scene(index: int) -> str:
         difficulty = difficulty_of(splits, index)
-        return sample_parallax(config, options.seed, index, options.size, difficulty).to_json()
+        return ParallaxOrder(config, options.seed, index, options.size, difficulty).to_json()
 
     return Plan("parallax", info, scene, pictures=2)

@@ -120,6 +120,11 @@ class SceneSpec:
         return cls(**content, texture=kind(**_tuples(texture)), frames=frames)
 
 
+def read_scene(text: str) -> SceneSpec:
+    """The scene in JSON."""
+    return SceneSpec.from_json(text)
+
+
 def _frame(content: dict[str, Any]) -> FrameSpec:
     return FrameSpec(
         camera=CameraSpec(**_tuples(content["camera"])),

@@ -14,12 +14,12 @@ from raylign.rendering.kinds import kind, part
 
 def main(name: str) -> None:
     chosen = kind(name)
-    spec, render = part(chosen.spec), part(chosen.render)
+    read, render = part(chosen.read), part(chosen.render)
     print("ready", flush=True)
     scenes = sys.stdin.read().splitlines()
     print(f"start {time.monotonic()}", flush=True)
     for scene in scenes:
-        render(spec.from_json(scene), None, 1, "cpu")
+        render(read(scene), None, 1, "cpu")
         print(f"done {time.monotonic()}", flush=True)
 
 

@@ -357,6 +357,29 @@ def test_a_cluster_that_loses_a_machine_and_gets_another_gives_the_same_bytes(tm
 
 
 @needs_blender
+def test_parallax_scenes_from_the_command_line(tmp_path: Path, ray_local: None) -> None:
+    """Rendered, resumed and verified like any other dataset; the test split has its three parts."""
+    data = tmp_path / "data"
+    arguments = [
+        *("parallax", "--scenes", "8", "--size", "48", "--seed", "2", "--shard-size", "2", "--workers", "2"),
+        *("--scene.samples", "2", "--test-fraction", "0.4", "--out", str(data)),
+    ]
+    assert cli.main(["render", *arguments]) == 0
+    info = DatasetInfo.load(str(data))
+    assert (info.kind, info.generator, info.complete) == ("pair", "parallax", True)
+    assert {"test-easy", "test-moderate", "test-hard"} < set(info.splits)
+    for name in ("easy", "moderate", "hard"):
+        for fields in ShardReader(str(data), f"test-{name}"):
+            assert json.loads(fields["meta.json"])["difficulty"] == name
+    before = digests(data)
+    (data / "shards" / "000001.tar").unlink()
+    assert cli.main(["render", *arguments]) == 0
+    assert digests(data) == before
+    assert cli.main(["data", "verify", str(data)]) == 0
+    assert cli.main(["render", *arguments, "--scene.hard", "8", "3"]) == 2
+
+
+@needs_blender
 def test_a_target_that_vanishes_is_told_and_the_next_run_goes_on(
     tmp_path: Path, ray_local: None, undisturbed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
