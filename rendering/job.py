@@ -53,7 +53,10 @@ def standing(url: str, wanted: DatasetInfo) -> tuple[DatasetInfo, list[str]]:
     else:
         info = DatasetInfo.load(url)
         difference = first_difference(_identity(info), _identity(wanted))
-        if difference:
+        if difference and not present and not info.complete:
+            # A run that ended before its first shard, on a wrong device for example, holds no place.
+            info = wanted
+        elif difference:
             raise InputError(
                 f"--out {url}: another dataset is there, {difference}; choose another place or its settings"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.util
 import json
@@ -17,9 +18,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from raylign.methods.errors import InputError
 from raylign.platform import cli
-from raylign.platform.data.shards import DatasetInfo, ShardReader, published_shards
-from raylign.rendering.job import first_difference, writing
+from raylign.platform.data.shards import DatasetInfo, ShardReader, ShardWriter, published_shards
+from raylign.rendering.job import first_difference, standing, writing
 
 SCENES = 10
 SETTINGS = [
@@ -139,6 +141,17 @@ def test_another_render_into_the_same_folder_is_refused(tmp_path: Path, capsys: 
     assert "another render" in said
     assert said.count("\n") == 1
     assert not (tmp_path / "dataset.json").exists()
+
+
+def test_a_run_that_made_nothing_holds_no_place(tmp_path: Path) -> None:
+    first = DatasetInfo("sequence", "sidar", {"device": "cuda"}, 0, 4, 2, {"train": [0, 4]}, ["gt.png"])
+    first.save(str(tmp_path))
+    wanted = dataclasses.replace(first, settings={"device": "cpu"})
+    assert standing(str(tmp_path), wanted) == (wanted, ["000000", "000001"])
+    with ShardWriter(str(tmp_path), "000000") as writer:
+        writer.write("000000", {"gt.png": b""})
+    with pytest.raises(InputError, match="device cuda instead of cpu"):
+        standing(str(tmp_path), wanted)
 
 
 def test_differences_are_told_in_words() -> None:
