@@ -83,11 +83,11 @@ def shining_material(name: str, image: Any = None, level: float = 1.0) -> Any:
     return material
 
 
-def add_camera(scene: Any) -> Any:
-    """The camera, with the sensor of `cameras.py`."""
+def add_camera(scene: Any, near: float = 0.05, far: float = 1000.0) -> Any:
+    """The camera, with the sensor of `cameras.py`; it sees what lies between `near` and `far`."""
     camera = bpy.data.cameras.new("camera")
     camera.sensor_fit, camera.sensor_width = "HORIZONTAL", SENSOR_WIDTH
-    camera.clip_start, camera.clip_end = 0.05, 1000.0
+    camera.clip_start, camera.clip_end = near, far
     scene.camera = bpy.data.objects.new("camera", camera)
     scene.collection.objects.link(scene.camera)
     return scene.camera

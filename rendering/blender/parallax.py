@@ -21,8 +21,8 @@ from ..parallax.meshes import Mesh, scene_mesh
 from ..parallax.meta import parallax_meta
 from ..parallax.scenes import ParallaxSpec, ViewSpec
 from .engine import fresh_scene, render_light
+from .objects import add_camera
 from .parallax_objects import (
-    add_camera,
     add_lamp,
     add_parts,
     add_sky,
@@ -83,7 +83,7 @@ class _Stage:
         for lamp in spec.lamps:
             add_lamp(self.scene, lamp)
         add_sky(self.scene, spec.sky, indoors=spec.layout == "room")
-        self.camera = add_camera(self.scene)
+        self.camera = add_camera(self.scene, near=0.02, far=2000.0)
 
     def fields(self) -> dict[str, bytes]:
         """Everything about the scene, encoded."""

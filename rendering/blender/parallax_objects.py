@@ -138,16 +138,6 @@ def _blender_image(pixels: npt.NDArray[np.uint8]) -> Any:
     return image
 
 
-def add_camera(scene: Any) -> Any:
-    """The camera, with the sensor of `cameras.py`."""
-    camera = bpy.data.cameras.new("camera")
-    camera.sensor_fit, camera.sensor_width = "HORIZONTAL", SENSOR_WIDTH
-    camera.clip_start, camera.clip_end = 0.02, 2000.0
-    scene.camera = bpy.data.objects.new("camera", camera)
-    scene.collection.objects.link(scene.camera)
-    return scene.camera
-
-
 def aim_camera(camera: Any, view: ViewSpec) -> None:
     """Place the camera."""
     camera.data.lens = view.lens

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal, get_args
 
-from ...methods.errors import InputError
+from ..settings import check_settings
 from ..streams import Range
 
 Layout = Literal["room", "facade", "street"]
@@ -95,30 +94,8 @@ class ParallaxConfig:
         Raises:
             InputError: a setting is out of its bounds; the line names its flag.
         """
-        for each in fields(self):
-            value = getattr(self, each.name)
-            if isinstance(value, tuple) and not value:
-                raise InputError(f"{flag(each.name)}: name at least one")
-            if isinstance(value, tuple) and not isinstance(value[0], str) and not value[0] <= value[1]:
-                raise InputError(f"{flag(each.name)}: {value[0]} to {value[1]} is not a range from low to high")
-            numbers = value if isinstance(value, tuple) else (value,)
-            if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
-                raise InputError(f"{flag(each.name)}: not a finite number")
-        for layout in self.layouts:
-            if layout not in get_args(Layout):
-                raise InputError(f"{flag('layouts')}: '{layout}' is not one of {', '.join(get_args(Layout))}")
-        for name, (least, most) in _BOUNDS.items():
-            value = getattr(self, name)
-            lowest, highest = (value[0], value[1]) if isinstance(value, tuple) else (value, value)
-            if not lowest >= least:
-                raise InputError(f"{flag(name)}: {lowest} is below {least}")
-            if not highest <= most:
-                raise InputError(f"{flag(name)}: {highest} is above {most}")
-
-
-def flag(name: str) -> str:
-    """The command-line flag of a setting."""
-    return "--scene." + name.replace("_", "-")
+        least, most = ({name: bounds[end] for name, bounds in _BOUNDS.items()} for end in (0, 1))
+        check_settings(self, least, most)
 
 
 _BOUNDS: dict[str, tuple[float, float]] = {

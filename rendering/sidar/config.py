@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
-from ...methods.errors import InputError
+from ..settings import check_settings
 from ..shapes import OccluderShape
 from ..streams import Range
 
@@ -33,7 +32,7 @@ class SidarConfig:
     bounces: int = 4
     """Longest light path, in surface hits."""
     denoise: bool = False
-    """Remove noise with OpenImageDenoise: slower than the few samples it replaces below about 256 pixels."""
+    """Remove noise with OpenImageDenoise: at 256 pixels, 8 samples then have less noise than 16 without."""
     depth: bool = False
     """Also write how far away is what each pixel of each frame sees."""
     ambient: float = 0.0
@@ -128,33 +127,7 @@ class SidarConfig:
         Raises:
             InputError: a setting is out of its bounds; the line names its flag.
         """
-        for each in fields(self):
-            value = getattr(self, each.name)
-            if isinstance(value, tuple) and not value:
-                raise InputError(f"{flag(each.name)}: name at least one")
-            if isinstance(value, tuple) and not isinstance(value[0], str) and not value[0] <= value[1]:
-                raise InputError(f"{flag(each.name)}: {value[0]} to {value[1]} is not a range from low to high")
-            if any(isinstance(number, float) and not math.isfinite(number) for number in _numbers(value)):
-                raise InputError(f"{flag(each.name)}: not a finite number")
-        for name, least in _AT_LEAST.items():
-            value = getattr(self, name)
-            lowest = value[0] if isinstance(value, tuple) else value
-            if not lowest >= least:
-                raise InputError(f"{flag(name)}: {lowest} is below {least}")
-        for name, most in _AT_MOST.items():
-            value = getattr(self, name)
-            highest = value[1] if isinstance(value, tuple) else value
-            if not highest <= most:
-                raise InputError(f"{flag(name)}: {highest} is above {most}")
-
-
-def _numbers(value: object) -> tuple[object, ...]:
-    return value if isinstance(value, tuple) else (value,)
-
-
-def flag(name: str) -> str:
-    """The command-line flag of a setting."""
-    return "--scene." + name.replace("_", "-")
+        check_settings(self, _AT_LEAST, _AT_MOST)
 
 
 _AT_LEAST: dict[str, float] = {
