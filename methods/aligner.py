@@ -19,6 +19,16 @@ from torch import Tensor, nn
 from .errors import InputError
 
 
+@dataclass(frozen=True)
+class Stage:
+    """A part of a training in which one set of weights is trained, with optimizers and a schedule of its own."""
+
+    name: str
+    """What `LearnedAligner.enter_stage` knows it by."""
+    share: float = 1.0
+    """Its part of all epochs, against the shares of the other stages."""
+
+
 @dataclass
 class Alignment:
     """What a method found out about one batch of references and their N sources each.
@@ -101,10 +111,49 @@ class LearnedAligner(nn.Module, PyTorchModelHubMixin, Aligner):
     def training_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Losses of one batch; the key `loss` is the sum that is minimised, the others are its unweighted parts.
 
+        Each is a mean over the samples, so that a batch may be cut into slices. Random numbers come from torch's
+        global generator, which the training seeds for each step.
+
         Args:
             batch: for pairs `reference (B,3,S,S)`, `source (B,3,S,S)` in [0, 1] at the working size and, where known,
-                `homography (B,3,3)` reference to source.
+                `homography (B,3,3)` reference to source; for sequences `frames (B,T,3,S,S)`, `truth (B,3,S,S)` and,
+                where known, `homographies (B,T,3,3)` frame 0 to frame k and `masks (B,T,1,S,S)`.
         """
+
+    def training_stages(self) -> tuple[Stage, ...]:
+        """The stages of a training, in order; one that trains everything, unless the method says otherwise."""
+        return (Stage("all"),)
+
+    def enter_stage(self, stage: str) -> None:
+        """Get ready for a stage: which weights are trained (`requires_grad_`), which losses `training_step` gives."""
+
+    def optimizers(self, lr: float, weight_decay: float) -> list[torch.optim.Optimizer]:
+        """Optimizers of the stage that was entered; the schedule multiplies the learning rate of each of their groups.
+
+        The norm of the gradient is clipped for each optimizer by itself. One AdamW over all weights that are trained,
+        unless the method says otherwise.
+
+        Args:
+            lr: learning rate at the start.
+            weight_decay: decoupled weight decay.
+        """
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        return [torch.optim.AdamW(trained, lr=lr, weight_decay=weight_decay, fused=True)]
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Recompute activations in the backward pass instead of keeping them.
+
+        Raises:
+            InputError: the method cannot.
+        """
+        raise InputError(f"'{self.name}' cannot recompute activations; leave --loop.recompute out")
+
+    def shard_units(self) -> list[nn.Module]:
+        """Modules whose weights are gathered together when each worker keeps a part of all weights (FSDP).
+
+        Each must be run by calling it, within `training_step`.
+        """
+        return [module for module in self.children() if any(True for _ in module.parameters())]
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **download: Any) -> Self:

@@ -25,10 +25,14 @@ Model = TypeVar("Model", bound=LearnedAligner)
 
 def write_checkpoint(folder: Path, model: LearnedAligner) -> None:
     """Write a model into a folder: `{"method", "version", <fields of its configuration>}` and its weights."""
-    content = {"method": model.name, "version": FORMAT_VERSION, **asdict(model.config)}
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
-    (folder / CONFIG_FILE).write_text(json.dumps(content, indent=2) + "\n")
+    (folder / CONFIG_FILE).write_text(json.dumps(config_content(model), indent=2) + "\n")
+
+
+def config_content(model: LearnedAligner) -> dict[str, Any]:
+    """What `config.json` holds of a model."""
+    return {"method": model.name, "version": FORMAT_VERSION, **asdict(model.config)}
 
 
 def load_checkpoint(folder: str | Path) -> Aligner:

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "promote": ("..platform.models_command:promote", "make a trained model the champion"),
     "models": ("..platform.models_command:models", "list the trained models"),
     "serve": ("..serve.command:main", "serve the champion over HTTP"),
+    "submit": ("..platform.submit_command:main", "run one of these as a Ray job on a cluster"),
     "doctor": ("..platform.doctor:main", "say what this machine has and what is wrong"),
 }
 

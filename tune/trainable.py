@@ -20,7 +20,7 @@ from typing import Any
 
 from ..methods.errors import InputError, RaylignError
 from ..platform.training.options import TrainingSpec
-from ..platform.training.reporter import PlainReporter, Reporter
+from ..platform.training.reporter import Checkpoint, PlainReporter, Reporter
 from ..platform.training.state import MODEL_FILES
 from .records import EPOCH, METRICS, Mode, is_better
 from .spaces import apply
@@ -61,7 +61,7 @@ class TuneReporter:
         if last is not None:
             self._tell(json.loads((last / _SCORE).read_text()))
 
-    def report(self, metrics: Mapping[str, float], checkpoint: Path | None) -> None:
+    def report(self, metrics: Mapping[str, float], checkpoint: Checkpoint | None) -> None:
         """Keep the checkpoint, then tell Tune of the epoch.
 
         Raises:
@@ -71,10 +71,20 @@ class TuneReporter:
             raise InputError(f"--metric {self._metric}: the training reports only {', '.join(sorted(metrics))}")
         self.diverged = not math.isfinite(metrics[self._metric])
         if checkpoint is not None and not self.diverged:
-            (checkpoint / _SCORE).write_text(json.dumps(dict(metrics)))
-            self._kept.report(metrics, checkpoint)
+            self._kept.report(metrics, _Scored(checkpoint, dict(metrics)))
+            self._kept.close()
             self._keep_if_best(metrics[self._metric])
         self._tell(metrics)
+
+    def save(self, checkpoint: Checkpoint | None) -> None:
+        """Nothing: a trial that dies repeats its epoch, since Tune knows of whole ones only."""
+
+    def tell(self, metrics: Mapping[str, float]) -> None:
+        """Nobody watches a trial within an epoch."""
+
+    def keep(self, name: str, content: bytes) -> None:
+        """Into the trial's folder."""
+        self._kept.keep(name, content)
 
     def diverge(self) -> None:
         """Report that the epoch after the last one ended without a number."""
@@ -89,6 +99,9 @@ class TuneReporter:
     def should_stop(self) -> bool:
         """True after a metric that is no number; the scheduler stops trials by ending their process."""
         return self.diverged
+
+    def close(self) -> None:
+        """Each checkpoint was written before its epoch was told."""
 
     def _tell(self, metrics: Mapping[str, float]) -> None:
         from ray import tune
@@ -108,6 +121,18 @@ class TuneReporter:
             os.link(self._folder / "last" / name, staged / name)
         shutil.rmtree(best, ignore_errors=True)
         staged.rename(best)
+
+
+class _Scored:
+    """A checkpoint with the metrics of its epoch beside it."""
+
+    def __init__(self, checkpoint: Checkpoint, metrics: dict[str, float]) -> None:
+        self._checkpoint, self._metrics = checkpoint, metrics
+
+    def write(self, folder: Path) -> None:
+        """Write the checkpoint's files and the metrics."""
+        self._checkpoint.write(folder)
+        (folder / _SCORE).write_text(json.dumps(self._metrics))
 
 
 def run_trial(

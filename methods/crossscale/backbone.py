@@ -10,6 +10,7 @@ import torchvision
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..recompute import recompute
 from .config import CrossScaleConfig
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -37,6 +38,7 @@ class Backbone(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None])
         self.per_picture = config.input_norm == "picture"
         self.frozen_norm = config.frozen_norm
+        self.recompute = False
         for module in self._norms() if self.frozen_norm else ():
             module.requires_grad_(False)
 
@@ -59,7 +61,11 @@ class Backbone(nn.Module):
         else:
             # The paper is silent; pretrained weights know ImageNet's mean and deviation.
             normalised = (images - self.mean) / self.std
-        fine = self.layer2(self.layer1(self.stem(normalised.contiguous(memory_format=torch.channels_last))))
+        values = normalised.contiguous(memory_format=torch.channels_last)
+        if self.recompute and self.training:
+            fine = recompute(self.layer2, recompute(self.layer1, recompute(self.stem, values)))
+            return fine, recompute(self.layer3, fine)
+        fine = self.layer2(self.layer1(self.stem(values)))
         return fine, self.layer3(fine)
 
     def load_weights(self, config: CrossScaleConfig) -> None:

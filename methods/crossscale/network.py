@@ -72,6 +72,10 @@ class CrossScale(LearnedAligner):
             }
         )
 
+    def enable_gradient_checkpointing(self) -> None:
+        """Recompute the backbone's activations, the largest by far, in the backward pass."""
+        self.backbone.recompute = True
+
     def forward(self, reference: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
         """Offsets O_g `(B, 4, 2)` and O_l `(B, U, V, 2)`, pixels, of pictures `(B, 3, S, S)` in [0, 1]."""
         # Both pictures in one batch: the same normalisation statistics for both.

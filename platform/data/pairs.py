@@ -1,71 +1,70 @@
 """Pairs for training and validation, from datasets of either kind.
 
 From a `sequence` of T frames a training pair is any ordered pair of frames; validation and test pairs are (0, k), as in
-the evaluation. Decoded frames are kept in memory up to a limit, so that small datasets are decoded once.
+the evaluation. Only these two frames are read and decoded, and kept in memory up to a limit, so that small datasets are
+decoded once.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections import OrderedDict
-from collections.abc import Iterator
-from typing import TypeVar
+from functools import partial
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
-from .augment import AugmentOptions, draw_views, render_views, view_homography
-from .samples import Sample, Samples, float_image
+from ...methods.errors import DatasetError
+from .augment import (
+    AugmentOptions,
+    change_inputs,
+    displacement_field,
+    draw_changes,
+    draw_views,
+    mirror_displacement,
+    mirror_homographies,
+    mirror_pictures,
+    render_pictures,
+)
+from .loading import Batch, SampleCache, TrainingBatches, seeded
 
-Batch = dict[str, Tensor]
-Item = TypeVar("Item")
-
-
-class SampleCache:
-    """Samples of one split, the most recently used of them decoded in memory."""
-
-    def __init__(self, url: str, split: str, limit_mb: int = 4096) -> None:
-        self.samples = Samples(url, split)
-        self._limit = limit_mb * 2**20
-        self._kept: OrderedDict[int, Sample] = OrderedDict()
-        self._bytes = 0
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, position: int) -> Sample:
-        if position in self._kept:
-            self._kept.move_to_end(position)
-            return self._kept[position]
-        sample = self.samples[position]
-        self._kept[position] = sample
-        self._bytes += _bytes(sample)
-        while self._bytes > self._limit and len(self._kept) > 1:
-            _, old = self._kept.popitem(last=False)
-            self._bytes -= _bytes(old)
-        return sample
+WHOLE = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
+"""Corners of the view of a whole frame."""
 
 
-def _bytes(sample: Sample) -> int:
-    return sum(frame.numel() for frame in sample.frames)
+def known_or_nan(homography: Tensor | None) -> Tensor:
+    """A homography `(3, 3)`, NaN where it is unknown."""
+    return torch.full((3, 3), torch.nan, dtype=torch.float64) if homography is None else homography
 
 
-def _seeded(*numbers: int) -> Generator:
-    """A generator whose stream depends on all the numbers."""
-    seed = 0
-    for number in numbers:
-        seed = (seed * 1_000_003 + number + 0x9E3779B97F4A7C15) % (1 << 63)
-    generator = Generator()
-    generator.manual_seed(seed)
-    return generator
+def between_views(homographies: Tensor, to_first: Tensor, to_second: Tensor) -> Tensor:
+    """Homographies between views, from those between their pictures.
 
+    Args:
+        homographies: `(..., 3, 3)`, first picture to second.
+        to_first: `(..., 3, 3)`, first view to its picture.
+        to_second: `(..., 3, 3)`, second view to its picture.
 
-class TrainingPairs:
-    """Batches of augmented training pairs; batch (epoch, step) is the same whenever and by whoever it is made.
-
-    With several workers each takes its slice of the global batch, so the numbers do not depend on their count.
+    Returns:
+        `(..., 3, 3)` float64, first view to second, h33 = 1.
     """
+    matrices = torch.linalg.inv(to_second) @ homographies @ to_first
+    return matrices / matrices[..., 2:, 2:]
+
+
+def _two_frames(frames: int, *, draws: Tensor, same: bool) -> tuple[int, int]:
+    """Numbers of the two frames of a pair.
+
+    Args:
+        frames: of the sample.
+        draws: `(2,)`, in [0, 1).
+        same: take one frame twice.
+    """
+    a = int(draws[0] * frames)
+    b = (a + 1 + int(draws[1] * (frames - 1))) % frames
+    return (a, a) if same else (a, b)
+
+
+class TrainingPairs(TrainingBatches):
+    """Batches of augmented training pairs; see `TrainingBatches`."""
 
     def __init__(
         self,
@@ -77,78 +76,77 @@ class TrainingPairs:
         seed: int,
         rank: int = 0,
         world_size: int = 1,
+        accumulate: int = 1,
+        loaders: int = 2,
     ) -> None:
-        """Open the training split of the dataset at `url`; `batch_size` counts over all workers."""
-        self._cache = SampleCache(url, "train")
-        self._size, self._batch, self._options, self._seed = size, batch_size, options, seed
-        self._rows = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
+        """Open the training split of the dataset at `url`; `size` is the side S of the views in pixels.
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Steps in one pass over the samples."""
-        return max(1, len(self._cache) // self._batch)
+        Raises:
+            DatasetError: there is no such split, or nothing in it.
+            InputError: there are fewer samples than parts.
+        """
+        super().__init__(
+            SampleCache(url, "train"),
+            batch_size,
+            seed=seed,
+            rank=rank,
+            world_size=world_size,
+            accumulate=accumulate,
+            loaders=loaders,
+        )
+        self._size, self._options = size, options
 
-    def epoch(self, epoch: int, steps: int, first_step: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch from `first_step` on, made one ahead in a background thread."""
-        return prefetch(self.batch(epoch, step) for step in range(first_step, steps))
+    def _make(self, epoch: int, step: int, rows: slice) -> Batch:
+        """Some rows of a batch.
 
-    def batch(self, epoch: int, step: int) -> Batch:
-        """One batch: `reference`, `source` `(B,3,S,S)` in [0, 1], their jittered twins `reference_input` and
-        `source_input` that the network sees, and `homography (B,3,3)` reference to source (NaN where unknown)."""
-        generator = _seeded(self._seed, epoch, step)
-        count = self._batch
-        order = self._order(epoch, step)
-        frame_draw = torch.rand(count, 2, generator=generator)
-        views = draw_views(count, self._options, generator)
-        rows = range(self._rows.start, self._rows.stop)
-        views = views[self._rows]
+        Returns:
+            `reference`, `source` `(B, 3, S, S)` in [0, 1], their changed twins `reference_input` and `source_input`
+            that the network sees, and `homography (B, 3, 3)` reference to source (NaN where unknown). With
+            displacement also `displacement (B, 2, S, S)` float32 in pixels (x, y): the source pixel q shows what the
+            undisturbed source view, which `homography` leads to, shows at q + d(q).
+        """
+        generator = seeded(self._seed, epoch, step)
+        count, options = self._batch, self._options
+        order = self._order(epoch, step)[rows]
+        frame_draw = torch.rand(count, 2, generator=generator)[rows]
+        views = draw_views(count, options, generator)
+        more = seeded(self._seed, epoch, step, 1)
+        gain = torch.stack([views.gain_reference, views.gain_source], dim=1)
+        changes = draw_changes(count, 2, options, more, gain).map(lambda each: each[rows])
+        flip = (torch.rand(count, generator=more) < options.flip)[rows]
+        displacement = None
+        if options.displacement:
+            length = torch.rand(count, 1, 1, 1, generator=more) * options.displacement * self._size
+            grid = options.displacement_grid
+            controls = torch.rand(count, 2, grid, grid, generator=more) * 2 - 1
+            displacement = displacement_field(controls[rows], self._size) * length[rows]
+        views = views[rows]
         references, sources, relations = [], [], []
-        for row, number in enumerate(rows):
-            sample = self._cache[order[number]]
-            frames = len(sample.frames)
-            a = int(frame_draw[number, 0] * frames)
-            b = (a + 1 + int(frame_draw[number, 1] * (frames - 1))) % frames
-            if views.same_frame[row]:
-                b = a
-            references.append(sample.frames[a])
-            sources.append(sample.frames[b])
-            relation = sample.homography(a, b)
-            relations.append(torch.full((3, 3), torch.nan, dtype=torch.float64) if relation is None else relation)
-        reference, to_reference = self._render(references, views.reference)
-        source, to_source = self._render(sources, views.source)
-        homography = torch.linalg.inv(to_source) @ torch.stack(relations) @ to_reference
-        homography = homography / homography[:, 2:, 2:]
-        return {
+        for row, position in enumerate(order):
+            choose = partial(_two_frames, draws=frame_draw[row], same=bool(views.same_frame[row]))
+            loaded = self._cache.good(position, choose)
+            references.append(loaded.frames[0])
+            sources.append(loaded.frames[1])
+            relations.append(known_or_nan(loaded.homography(*loaded.numbers)))
+        reference, to_reference = render_pictures(references, views.reference, self._size)
+        source, to_source = render_pictures(sources, views.source, self._size, displacement)
+        homography = between_views(torch.stack(relations), to_reference, to_source)
+        if options.flip:
+            reference, source = mirror_pictures(reference, flip), mirror_pictures(source, flip)
+            homography = mirror_homographies(homography, flip, self._size)
+            displacement = None if displacement is None else mirror_displacement(displacement, flip)
+        batch = {
             "reference": reference,
             "source": source,
-            "reference_input": (reference * views.gain_reference).clamp_(0, 1),
-            "source_input": (source * views.gain_source).clamp_(0, 1),
+            "reference_input": change_inputs(reference, changes.map(lambda each: each[:, 0]), options),
+            "source_input": change_inputs(source, changes.map(lambda each: each[:, 1]), options),
             "homography": homography,
         }
+        return batch if displacement is None else {**batch, "displacement": displacement}
 
-    def _order(self, epoch: int, step: int) -> list[int]:
-        """Positions of the samples of one step: passes over shuffled samples, one after the other."""
-        total, first = len(self._cache), step * self._batch
-        order: list[int] = []
-        while len(order) < self._batch:
-            turn, start = divmod(first + len(order), total)
-            shuffled = torch.randperm(total, generator=_seeded(self._seed, epoch, -1 - turn))
-            order += shuffled[start : start + self._batch - len(order)].tolist()
-        return order
 
-    def _render(self, pictures: list[Tensor], corners: Tensor) -> tuple[Tensor, Tensor]:
-        """Views of pictures that may differ in size; returns them and their homographies into the pictures."""
-        images = torch.empty(len(pictures), 3, self._size, self._size)
-        matrices = torch.empty(len(pictures), 3, 3, dtype=torch.float64)
-        groups: dict[tuple[int, ...], list[int]] = {}
-        for row, picture in enumerate(pictures):
-            groups.setdefault(tuple(picture.shape), []).append(row)
-        for shape, rows in groups.items():
-            matrix = view_homography(corners[rows], self._size, shape[-2], shape[-1])
-            stack = float_image(torch.stack([pictures[row] for row in rows]))
-            images[rows] = render_views(stack, matrix, self._size)
-            matrices[rows] = matrix
-        return images, matrices
+def _first_frames(frames: int, *, most: int) -> range:
+    return range(min(frames, most))
 
 
 def validation_pairs(url: str, split: str, size: int, limit: int) -> Batch:
@@ -156,70 +154,31 @@ def validation_pairs(url: str, split: str, size: int, limit: int) -> Batch:
 
     Returns:
         `reference`, `source` `(P, 3, S, S)` in [0, 1] and `homography (P, 3, 3)`, NaN where unknown.
+
+    Raises:
+        DatasetError: the split is missing or empty, its samples have one frame each, or too many are damaged.
     """
-    samples = Samples(url, split)
-    corners = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])[None]
+    cache = SampleCache(url, split, limit_mb=0)
+    corners = torch.tensor(WHOLE)[None]
     references: list[Tensor] = []
     sources: list[Tensor] = []
     matrices: list[Tensor] = []
-    per_sample = -(-limit // len(samples))
-    for position in range(len(samples)):
-        sample = samples[position]
-        for k in range(1, min(len(sample.frames), per_sample + 1)):
-            if len(matrices) == limit:
-                break
-            pair = []
-            for frame in (0, k):
-                picture = sample.frames[frame]
-                matrix = view_homography(corners, size, picture.shape[-2], picture.shape[-1])
-                pair.append((render_views(float_image(picture)[None], matrix, size)[0], matrix[0]))
-            relation = sample.homography(0, k)
-            if relation is None:
-                relation = torch.full((3, 3), torch.nan, dtype=torch.float64)
-            matrix = torch.linalg.inv(pair[1][1]) @ relation @ pair[0][1]
-            references.append(pair[0][0])
-            sources.append(pair[1][0])
-            matrices.append(matrix / matrix[2, 2])
+    per_sample = -(-limit // len(cache))
+    for position in range(len(cache)):
+        if len(matrices) == limit:
+            break
+        most = min(per_sample, limit - len(matrices))
+        loaded = cache.good(position, partial(_first_frames, most=most + 1))
+        for k in loaded.numbers[1:]:
+            reference, to_reference = render_pictures([loaded.frames[0]], corners, size)
+            source, to_source = render_pictures([loaded.frames[k]], corners, size)
+            references.append(reference[0])
+            sources.append(source[0])
+            matrices.append(between_views(known_or_nan(loaded.homography(0, k)), to_reference[0], to_source[0]))
+    if not matrices:
+        raise DatasetError(f"the split '{split}' of {url} has one frame in each sample; pairs need two, render more")
     return {
         "reference": torch.stack(references),
         "source": torch.stack(sources),
         "homography": torch.stack(matrices),
     }
-
-
-def prefetch(items: Iterator[Item], depth: int = 2) -> Iterator[Item]:
-    """Run an iterator in a background thread, `depth` items ahead; its errors come out here."""
-    ready: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(depth)
-    stop = threading.Event()
-
-    def put(entry: tuple[Item | None, BaseException | None]) -> None:
-        while not stop.is_set():
-            try:
-                ready.put(entry, timeout=0.1)
-                return
-            except queue.Full:
-                continue
-
-    def work() -> None:
-        try:
-            for item in items:
-                put((item, None))
-                if stop.is_set():
-                    return
-            put((None, None))
-        except BaseException as error:  # handed over to the consumer
-            put((None, error))
-
-    thread = threading.Thread(target=work, daemon=True, name="prefetch")
-    thread.start()
-    try:
-        while True:
-            item, error = ready.get()
-            if error is not None:
-                raise error
-            if item is None:
-                return
-            yield item
-    finally:
-        stop.set()
-        thread.join()

@@ -42,12 +42,23 @@ class Sample:
 
     def homography(self, a: int, b: int) -> Tensor | None:
         """Homography from frame a to frame b, scaled to `h33 = 1`, or None where unknown."""
-        if a == b:
-            return torch.eye(3, dtype=torch.float64)
-        if self.homographies is None:
-            return None
-        matrix = self.homographies[b] @ torch.linalg.inv(self.homographies[a])
-        return matrix / matrix[2, 2]
+        return homography_between(self.homographies, a, b)
+
+
+def homography_between(homographies: Tensor | None, a: int, b: int) -> Tensor | None:
+    """Homography from frame a to frame b, scaled to `h33 = 1`, or None where unknown.
+
+    Args:
+        homographies: `(T, 3, 3)`, frame 0 to frame k, or None.
+        a: frame number.
+        b: frame number.
+    """
+    if a == b:
+        return torch.eye(3, dtype=torch.float64)
+    if homographies is None:
+        return None
+    matrix = homographies[b] @ torch.linalg.inv(homographies[a])
+    return matrix / matrix[2, 2]
 
 
 def decode_picture(content: bytes, where: str) -> Tensor:
@@ -87,13 +98,14 @@ class Samples:
         self.reader = ShardReader(url, split)
         if self.reader.info.kind not in ("pair", "sequence"):
             raise DatasetError(f"{url} is of kind '{self.reader.info.kind}'; this raylign reads pair and sequence")
+        self._keys = self.reader.keys
 
     def __len__(self) -> int:
         return len(self.reader)
 
     def where(self, position: int) -> str:
         """Names a sample in an error."""
-        return f"sample {self.reader.keys[position]} of {self.reader.url}"
+        return f"sample {self._keys[position]} of {self.reader.url}"
 
     def _sizes(self, position: int, meta: dict[str, Any]) -> list[tuple[int, int]]:
         """(height, width) of each frame: what `meta.json` says, or else the pictures' headers."""
@@ -114,16 +126,49 @@ class Samples:
             return names
         return sorted(name for name in fields if name.count(".") == 1 and name.partition(".")[0].isdigit())
 
+    def gt_name(self, position: int) -> str | None:
+        """Suffix of the sample's undisturbed picture, where it has one."""
+        return next((name for name in self.reader.fields(position) if name.startswith("gt.")), None)
+
+    def mask_name(self, frame_name: str) -> str:
+        """Suffix of the mask of the occluders of a frame."""
+        return f"{frame_name.partition('.')[0]}.mask.png"
+
+    def decode(self, position: int, name: str, content: bytes) -> Tensor:
+        """One picture of a sample from its encoded bytes.
+
+        Args:
+            position: within the split.
+            name: suffix of a frame, of the undisturbed picture or of a mask.
+            content: the field `name`.
+
+        Returns:
+            Uint8 `(3, H, W)`, or of a mask bool `(H, W)`, true on occluders.
+
+        Raises:
+            DatasetError: the bytes are damaged.
+        """
+        where = self.where(position)
+        if name.endswith(".mask.png"):
+            return torch.from_numpy(decode_mask(content, f"{where}, {name}") > 127)
+        return decode_picture(content, where)
+
+    def homographies(self, position: int, content: bytes) -> Tensor | None:
+        """`Sample.homographies` from the field `meta.json`.
+
+        Raises:
+            DatasetError: it is damaged, or says something else than 3 x 3 matrices for the sample's frames.
+        """
+        where = self.where(position)
+        return _homographies(_meta(content, where), len(self.frame_names(position)), where)
+
     def __getitem__(self, position: int) -> Sample:
-        names = self.frame_names(position)
-        fields = self.reader.fields(position)
-        gt_name = next((name for name in fields if name.startswith("gt.")), None)
+        names, gt_name = self.frame_names(position), self.gt_name(position)
         content = self.reader.read(position, [*names, *([gt_name] if gt_name else []), "meta.json"])
-        key = self.reader.keys[position]
         where = self.where(position)
         meta = _meta(content["meta.json"], where)
         return Sample(
-            key=key,
+            key=self._keys[position],
             frames=[decode_picture(content[name], where) for name in names],
             homographies=_homographies(meta, len(names), where),
             gt=decode_picture(content[gt_name], where) if gt_name else None,
@@ -141,7 +186,7 @@ class Samples:
             DatasetError: a field is damaged, or of another size than the frames.
         """
         fields, frames = self.reader.fields(position), self.frame_names(position)
-        masks = [f"{name.partition('.')[0]}.mask.png" for name in frames]
+        masks = [self.mask_name(name) for name in frames]
         if self.reader.info.kind == "pair":
             depths = ["depth.npz"]
         else:

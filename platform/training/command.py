@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
-import sys
+import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,10 +18,11 @@ import yaml
 from ...methods.errors import InputError, UnknownMethodError
 from ...methods.registry import method_class, names
 from ..arguments import parse
-from ..progress import Progress
 from ..runs import absolute_url, read_yaml, run_folder, write_text
-from .history import append_epoch, read_history
-from .options import LoopOptions, TrainingSpec
+from .bookkeeping import Bookkeeper
+from .options import LoopOptions, TrainingSpec, spec_from_dict, spec_to_dict, tuples
+from .panel import Panel
+from .reporter import Watched
 
 HELP = """usage: raylign train METHOD --data URL [OPTIONS]
        raylign train --config runs/train/NAME/config.yaml [--name NEW]
@@ -39,12 +40,17 @@ class RunOptions:
     """Name of the run; empty means the method and the time."""
     workers: int = 1
     """Workers that train together (Ray Train); one GPU each where there are any."""
+    min_workers: int = 0
+    """Workers to go on with while machines are missing; 0 means all of --workers."""
+    storage: str = ""
+    """Path or URL where checkpoints are kept while training (s3://, gs://, a shared folder): all machines of a cluster
+    must reach it. Empty means the run's folder."""
     backend: Literal["ray", "plain"] = "ray"
     """'plain' trains in this process, with nothing but torch."""
     resume: bool = False
     """Go on with the run of this name; a finished one is left as it is."""
-    max_failures: int = 2
-    """How often dead workers are restarted from the last checkpoint."""
+    max_failures: int = 20
+    """How often the workers are restarted from the last checkpoint after one died."""
     runs: Path = Path("runs")
     """Folder of all runs."""
     address: str | None = None
@@ -64,7 +70,6 @@ def spec_options(method: str, default: TrainingSpec | None = None) -> type:
         UnknownMethodError: the method is unknown or has nothing to train.
     """
     from ..data.augment import AugmentOptions
-    from .options import tuples
 
     cls = method_class(method)
     if method not in names(learned=True) and not hasattr(cls, "Config"):
@@ -106,8 +111,6 @@ def main(arguments: list[str]) -> int:
     if arguments[0] == "--config":
         if len(arguments) < 2:
             raise InputError("--config needs a file; each run has its own in runs/train/NAME/config.yaml")
-        from .loop import spec_from_dict
-
         default = spec_from_dict(read_yaml(Path(arguments[1])))
         method, rest = default.method, arguments[2:]
     else:
@@ -122,7 +125,7 @@ def run_training(spec: TrainingSpec, options: RunOptions) -> int:
     """Train, keep the best checkpoint, track and register it."""
     _check(spec, options)
     from ..data.shards import ShardReader
-    from .loop import build_model, spec_to_dict
+    from .loop import build_model
 
     build_model(spec)  # a wrong model option is told before anything starts
     for split in ("train", "val"):
@@ -139,7 +142,7 @@ def run_training(spec: TrainingSpec, options: RunOptions) -> int:
             print(f"{folder / 'checkpoint'}: already trained")
             return 0
     write_text(folder / "config.yaml", yaml.safe_dump(plain, sort_keys=False))
-    book = _Bookkeeper(spec, folder, name, options.tracking_uri)
+    book = Bookkeeper(spec, folder, name, options.tracking_uri)
     try:
         best = _train(spec, options, folder, name, book)
     except BaseException:
@@ -150,138 +153,85 @@ def run_training(spec: TrainingSpec, options: RunOptions) -> int:
 
 
 def _check(spec: TrainingSpec, options: RunOptions) -> None:
-    loop = spec.loop
-    for flag, value, least in (
-        ("--workers", options.workers, 1),
-        ("--loop.epochs", loop.epochs, 1),
-        ("--loop.batch-size", loop.batch_size, 1),
-        ("--loop.steps-per-epoch", loop.steps_per_epoch or 1, 1),
-        ("--loop.val-pairs", loop.val_pairs, 1),
-        ("--loop.val-every", loop.val_every, 1),
-    ):
-        if value < least:
-            raise InputError(f"{flag} must be at least {least}, not {value}")
-    if loop.lr <= 0:
-        raise InputError(f"--loop.lr must be positive, not {loop.lr}")
-    if options.backend == "plain" and options.workers != 1:
-        raise InputError("--backend plain trains in one process; leave --workers at 1")
-    if loop.batch_size % options.workers:
-        raise InputError(f"--loop.batch-size {loop.batch_size} does not divide by --workers {options.workers}")
+    if options.workers < 1:
+        raise InputError(f"--workers must be at least 1, not {options.workers}")
+    if not 0 <= options.min_workers <= options.workers:
+        raise InputError(f"--min-workers must lie between 0 and --workers {options.workers}, not {options.min_workers}")
+    if options.backend == "plain" and (options.workers != 1 or options.storage):
+        raise InputError(
+            "--backend plain trains in one process and keeps everything in the run's folder; leave "
+            "--workers at 1 and --storage out"
+        )
+    spec.loop.check(options.workers)
 
 
-def _train(spec: TrainingSpec, options: RunOptions, folder: Path, name: str, book: _Bookkeeper) -> Path:
-    with Progress(f"training {name}", spec.loop.epochs, "epoch") as bar:
-        done = book.epochs()
-        if done:
-            bar.advance(done)
+def _train(spec: TrainingSpec, options: RunOptions, folder: Path, name: str, book: Bookkeeper) -> Path:
+    """Train with a panel in the terminal; returns a folder with the best checkpoint."""
+    with Panel(f"training {name}", spec.loop.epochs, spec.loop.steps_per_epoch, history=book.history()) as panel:
 
         def on_epoch(metrics: dict[str, float]) -> None:
-            shown = ((key, metrics.get(key)) for key in ("loss", "val_psnr_overlap", "val_corner_error"))
-            bar.advance(1, " ".join(f"{key} {value:.3g}" for key, value in shown if value is not None))
+            panel.epoch(metrics)
             book.epoch(metrics)
 
-        if options.backend == "ray":
-            from ..cluster import ray_session
-            from .ray_train import train_on_ray
+        def on_event(text: str) -> None:
+            panel.say(text)
+            book.event(text)
 
-            with ray_session(options.address):
-                return train_on_ray(
-                    spec, folder, name, workers=options.workers, max_failures=options.max_failures, on_epoch=on_epoch
-                )
-        return _train_plain(spec, folder, on_epoch)
-
-
-def _train_plain(spec: TrainingSpec, folder: Path, on_epoch: Callable[[dict[str, float]], None]) -> Path:
-    from collections.abc import Mapping
-
-    from .loop import train
-    from .reporter import PlainReporter
-
-    class Telling(PlainReporter):
-        """Also tells each epoch, and keeps the best checkpoint beside the last."""
-
-        def report(self, metrics: Mapping[str, float], checkpoint: Path | None) -> None:
-            super().report(metrics, checkpoint)
-            best = self.folder / "best.json"
-            value = metrics.get("val_psnr_overlap")
-            if value is not None and (not best.exists() or value > json.loads(best.read_text())["val_psnr_overlap"]):
-                shutil.copytree(self.folder / "last", self.folder / "best", dirs_exist_ok=True)
-                best.write_text(json.dumps({"val_psnr_overlap": value}))
-            on_epoch(dict(metrics))
-
-    train(spec, Telling(folder / "plain"))
-    best = folder / "plain" / "best"
-    target = folder / f"best-{time.time_ns()}"
-    shutil.copytree(best if best.is_dir() else folder / "plain" / "last", target)
-    return target
-
-
-class _Bookkeeper:
-    """Writes what a training tells: `metrics.jsonl`, MLflow, and at the end checkpoint, report and model version."""
-
-    def __init__(self, spec: TrainingSpec, folder: Path, name: str, tracking: str | None) -> None:
-        from .loop import spec_to_dict
-
-        self._spec, self._folder, self._name, self._uri = spec, folder, name, tracking
-        self._run: Any = None
+        target = Path(tempfile.mkdtemp(prefix=".best-", dir=folder))
         try:
-            from ..tracking import Tracker, flatten
-        except ImportError:
-            print("MLflow is not installed: metrics go to metrics.jsonl only", file=sys.stderr)
+            if options.backend == "ray":
+                from ..cluster import ray_session
+                from .placement import machines, place
+                from .ray_train import Listener, train_on_ray
+
+                with ray_session(options.address):
+                    placement = place(machines(), options.workers, options.min_workers)
+                    storage = options.storage or str(folder / "ray")
+                    check_storage(storage)
+                    listener = Listener(on_epoch, panel.step, on_event, book.keep)
+                    train_on_ray(
+                        spec,
+                        storage,
+                        name,
+                        placement=placement,
+                        max_failures=options.max_failures,
+                        listener=listener,
+                        target=target,
+                    )
+            else:
+                _train_plain(spec, folder, Watched(folder / "plain", on_epoch, panel.step, book.keep), target)
+        except BaseException:
+            shutil.rmtree(target, ignore_errors=True)
+            raise
+        return target
+
+
+def _train_plain(spec: TrainingSpec, folder: Path, reporter: Watched, target: Path) -> None:
+    from .loop import train
+
+    train(spec, reporter)
+    best = folder / "plain" / "best"
+    shutil.copytree(best if best.is_dir() else folder / "plain" / "last", target, dirs_exist_ok=True)
+
+
+def check_storage(url: str) -> None:
+    """Write a file where checkpoints will be kept, and remove it again.
+
+    Raises:
+        InputError: that is not possible.
+    """
+    import pyarrow.fs
+
+    probe = f".raylign-{os.getpid()}"
+    try:
+        if "://" not in url:
+            write_text(Path(url) / probe, "")
+            (Path(url) / probe).unlink()
             return
-        tracker = Tracker(tracking)
-        known = folder / "mlflow.json"
-        if known.exists():
-            self._run = tracker.resume_run(json.loads(known.read_text())["run_id"])
-        else:
-            params = flatten(spec_to_dict(spec))
-            self._run = tracker.start_run("train", name, params, {"method": spec.method, "raylign.run": name})
-            write_text(known, json.dumps({"run_id": self._run.run_id}))
-
-    def epochs(self) -> int:
-        """Epochs that are done."""
-        return len(read_history(self._folder))
-
-    def epoch(self, metrics: dict[str, float]) -> None:
-        """Keep the metrics of one epoch."""
-        append_epoch(self._folder, metrics)
-        if self._run:
-            self._run.log_metrics(metrics, int(metrics["epoch"]))
-
-    def close(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
-        """End the MLflow run."""
-        if self._run:
-            self._run.end(status)
-
-    def finish(self, best: Path) -> None:
-        """Put the best checkpoint in its place, write the report, register the model and say where things are."""
-        from .report import training_report
-        from .state import MODEL_FILES
-
-        # A kill can lose the last lines of metrics.jsonl, but not what the checkpoint itself tells.
-        history = read_history(self._folder) or [json.loads((best / "training.json").read_text())["metrics"]]
-        target = self._folder / "checkpoint"
-        staged = self._folder / ".checkpoint"
-        shutil.rmtree(staged, ignore_errors=True)
-        staged.mkdir()
-        for name in MODEL_FILES:
-            shutil.copy2(best / name, staged / name)
-        shutil.rmtree(target, ignore_errors=True)
-        staged.rename(target)
-        shutil.rmtree(best, ignore_errors=True)
-        write_text(self._folder / "report.html", training_report(self._name, self._spec, history))
-        chosen = max(history, key=lambda entry: entry.get("val_psnr_overlap", float("-inf")))
-        metrics = {key: value for key, value in chosen.items() if key.startswith("val_")}
-        lines = [f"checkpoint  {target}", f"report      {self._folder / 'report.html'}"]
-        if self._run:
-            from ..models import register
-
-            self._run.log_artifact(self._folder / "config.yaml")
-            self._run.log_artifact(self._folder / "report.html")
-            version = register(self._uri, self._run.run_id, target, self._spec.method, self._name, metrics)
-            lines.append(
-                f"model       version {version.version}; 'raylign promote {version.version}' makes it the champion"
-            )
-        self.close("FINISHED")
-        write_text(self._folder / "done.json", json.dumps({"epochs": len(history), "metrics": metrics}))
-        print("\n".join(lines))
+        filesystem, path = pyarrow.fs.FileSystem.from_uri(url)
+        filesystem.create_dir(path, recursive=True)
+        with filesystem.open_output_stream(f"{path}/{probe}") as stream:
+            stream.write(b"raylign")
+        filesystem.delete_file(f"{path}/{probe}")
+    except (OSError, pyarrow.ArrowException) as error:
+        raise InputError(f"--storage {url}: cannot be written ({' '.join(str(error).split())[:200]})") from None

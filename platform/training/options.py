@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
+
+from ...methods.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -11,31 +13,82 @@ class LoopOptions:
     """How a method is trained; the defaults are those of the cross-scale paper where it gives any."""
 
     epochs: int = 150
-    """Epochs to train."""
+    """Epochs to train, over all stages of the method."""
     steps_per_epoch: int | None = None
     """Optimizer steps in an epoch; None means one pass over the training split."""
     batch_size: int = 4
-    """Samples per step, over all workers."""
+    """Samples per optimizer step, over all workers and all of `accumulate`."""
+    accumulate: int = 1
+    """Parts that each worker cuts its share of a step into, one after the other: less memory, the same step."""
     lr: float = 1e-4
-    """Adam's learning rate at the start."""
+    """Learning rate at the start."""
     lr_decay: float = 0.97
     """Factor on the learning rate after each epoch (schedule 'step')."""
-    schedule: Literal["step", "cosine"] = "step"
-    """'step' multiplies by lr_decay each epoch; 'cosine' falls to zero over all steps after a warm-up."""
+    schedule: Literal["step", "cosine", "constant"] = "step"
+    """'step' multiplies by lr_decay each epoch; 'cosine' falls to zero over all steps of a stage; 'constant' stays.
+    Each after a warm-up, and each anew in every stage."""
     warmup_steps: int = 0
     """Steps over which the learning rate rises linearly from zero."""
     weight_decay: float = 0.0
     """Decoupled weight decay."""
     grad_clip: float = 3.0
-    """Largest norm of the gradient; 0 turns clipping off."""
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """'auto' takes bf16 autocast where the device computes it natively (AMX, GPU)."""
+    """Largest norm of the gradient, for each optimizer by itself; 0 turns clipping off."""
+    ema: float = 0.0
+    """Decay of the exponential moving average of the weights, which is then what is validated and kept as the model;
+    0 turns it off. 0.999 and 0.9999 are usual."""
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    """'auto' takes bf16 autocast where the device computes it natively (AMX, GPU); 'fp16' scales the loss."""
+    recompute: bool = False
+    """Gradient checkpointing: recompute activations in the backward pass, for less memory and about a third more
+    time."""
+    compile: bool = False
+    """Compile the training step with torch.compile; it needs a C++ compiler on CPUs, Triton on GPUs."""
+    sharding: Literal["none", "fsdp"] = "none"
+    """'fsdp' keeps a part of weights and optimizer on each worker, for models that do not fit on one (FSDP2)."""
+    sync_norm: bool = True
+    """BatchNorm over the samples of all workers, so that any number of workers trains alike."""
+    start_from: str = ""
+    """Folder of a checkpoint of this method whose weights the training starts from."""
     seed: int = 0
-    """Seed of weights, data order and augmentation."""
+    """Seed of weights, data order, augmentation and the method's own random numbers."""
+    loaders: int = 2
+    """Threads of each worker that make batches ahead."""
+    checkpoint_steps: int = 1000
+    """Steps between two checkpoints within an epoch; there is always one at its end. 0 means none within."""
     val_pairs: int = 64
-    """Pairs of the validation split that are measured after each epoch."""
+    """Samples of the validation split that are measured after each epoch."""
     val_every: int = 1
     """Epochs between two validations (the last epoch is always validated)."""
+    val_pictures: int = 4
+    """Validation samples whose pictures are kept with the run; 0 for none."""
+
+    def check(self, workers: int) -> None:
+        """Refuse what cannot be trained.
+
+        Args:
+            workers: that train together.
+
+        Raises:
+            InputError: an option has an impossible value.
+        """
+        for name, least in (
+            *(("epochs", 1), ("batch_size", 1), ("accumulate", 1), ("val_pairs", 1), ("val_every", 1), ("loaders", 1)),
+            *(("warmup_steps", 0), ("weight_decay", 0), ("grad_clip", 0), ("checkpoint_steps", 0), ("val_pictures", 0)),
+        ):
+            value = getattr(self, name)
+            if value < least:
+                raise InputError(f"--loop.{name.replace('_', '-')} must be at least {least}, not {value}")
+        if self.steps_per_epoch is not None and self.steps_per_epoch < 1:
+            raise InputError(f"--loop.steps-per-epoch must be at least 1, not {self.steps_per_epoch}")
+        if self.lr <= 0:
+            raise InputError(f"--loop.lr must be positive, not {self.lr}")
+        if not 0 <= self.ema < 1:
+            raise InputError(f"--loop.ema must be 0 or more and less than 1, not {self.ema}")
+        if self.batch_size < workers * self.accumulate:
+            raise InputError(
+                f"--loop.batch-size {self.batch_size} is less than one sample for each of {workers} workers and "
+                f"{self.accumulate} parts; raise it, or take fewer of them"
+            )
 
 
 @dataclass(frozen=True)
@@ -57,3 +110,20 @@ class TrainingSpec:
 def tuples(content: dict[str, Any]) -> dict[str, Any]:
     """Field values for a dataclass from plain data, which has lists where the dataclass has tuples."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
+
+
+def spec_to_dict(spec: TrainingSpec) -> dict[str, Any]:
+    """A specification as plain data, for workers and `config.yaml`."""
+    return asdict(spec)
+
+
+def spec_from_dict(content: dict[str, Any]) -> TrainingSpec:
+    """The inverse of `spec_to_dict`.
+
+    Raises:
+        InputError: a field is unknown or missing.
+    """
+    try:
+        return TrainingSpec(**{**content, "loop": LoopOptions(**content.get("loop", {}))})
+    except TypeError as error:
+        raise InputError(f"not a training configuration: {error}") from None

@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...methods.errors import InputError, RaylignError
-from .options import TrainingSpec
+from ray.exceptions import RayActorError
+from ray.train import UserCallback
+
+from ...methods.errors import RaylignError
+from .options import TrainingSpec, spec_from_dict, spec_to_dict
+from .placement import Placement
+from .reporter import Checkpoint
 
 if TYPE_CHECKING:
     from ray.util.queue import Queue
+
+WAIT_FOR_MACHINES = 10
+"""Minutes that a training waits for machines that left, or that others use, before it gives up."""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """What the driver does with what a training tells."""
+
+    epoch: Callable[[dict[str, float]], None]
+    """The metrics of an epoch that is done."""
+    running: Callable[[dict[str, float]], None]
+    """Those of the running epoch, about once a second."""
+    event: Callable[[str], None]
+    """Something happened: a worker died, others joined."""
+    keep: Callable[[str, bytes], None]
+    """A file for the run's folder."""
 
 
 class RayTrainReporter:
@@ -33,15 +57,48 @@ class RayTrainReporter:
         self._queue = queue
         self._opened = ExitStack()
 
-    def report(self, metrics: Mapping[str, float], checkpoint: Path | None) -> None:
-        """A barrier over all ranks; the checkpoint is copied to the run's storage before it returns."""
-        import ray.train
-
+    def report(self, metrics: Mapping[str, float], checkpoint: Checkpoint | None) -> None:
+        """A barrier over all ranks; the checkpoint is written and copied to the storage by a thread."""
         # Told first: an epoch that a kill undoes is told again, but one that is never told would be missing for ever.
         if self.rank == 0:
-            self._queue.put(dict(metrics))
-        stored = ray.train.Checkpoint.from_directory(str(checkpoint)) if checkpoint else None
-        ray.train.report(dict(metrics), checkpoint=stored)
+            self._queue.put(("epoch", dict(metrics)))
+        self._report(metrics, checkpoint)
+
+    def save(self, checkpoint: Checkpoint | None) -> None:
+        """As `report`, without metrics: such a checkpoint is never the best."""
+        self._report({}, checkpoint)
+
+    def _report(self, metrics: Mapping[str, float], checkpoint: Checkpoint | None) -> None:
+        import ray.train
+
+        if checkpoint is None:
+            ray.train.report(dict(metrics), checkpoint=None)
+            return
+        staged = tempfile.mkdtemp(prefix="raylign-checkpoint-")
+        storage = ray.train.get_context().get_storage()
+
+        def write(local: ray.train.Checkpoint, name: str) -> ray.train.Checkpoint:
+            try:
+                checkpoint.write(Path(local.path))
+                return storage.persist_current_checkpoint(local, name)
+            finally:
+                shutil.rmtree(local.path, ignore_errors=True)
+
+        ray.train.report(
+            dict(metrics),
+            checkpoint=ray.train.Checkpoint.from_directory(staged),
+            checkpoint_upload_mode=ray.train.CheckpointUploadMode.ASYNC,
+            checkpoint_upload_fn=write,
+            delete_local_checkpoint_after_upload=False,
+        )
+
+    def tell(self, metrics: Mapping[str, float]) -> None:
+        """Into the queue."""
+        self._queue.put(("running", dict(metrics)))
+
+    def keep(self, name: str, content: bytes) -> None:
+        """Into the queue."""
+        self._queue.put(("keep", name, content))
 
     def latest_checkpoint(self) -> Path | None:
         """A local copy of the last checkpoint; it lives as long as this worker."""
@@ -54,41 +111,61 @@ class RayTrainReporter:
         """Never: Ray Train stops a run by ending its workers."""
         return False
 
+    def close(self) -> None:
+        """Ray Train waits for its threads by itself."""
+
 
 def _worker(config: dict[str, Any]) -> None:
     import torch
 
-    from .loop import spec_from_dict, train
+    from .loop import train
 
     # Ray sets OMP_NUM_THREADS to this worker's CPUs; more threads than free cores make each step many times slower.
     torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
     train(spec_from_dict(config["spec"]), RayTrainReporter(config["queue"]))
 
 
+class _Verdict(UserCallback):
+    """In the controller: tells the driver of failures, and ends the training where a restart would only repeat one."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        """Raise what raylign raised on purpose: Ray does not retry after an error in a callback."""
+        for failure in worker_exceptions.values():
+            ours = _raised_on_purpose(failure)
+            if ours is not None:
+                raise ours
+        # When one worker dies, the others' connections to it break: that is no news.
+        dead = {rank: failure for rank, failure in worker_exceptions.items() if isinstance(failure, RayActorError)}
+        for rank, failure in sorted((dead or worker_exceptions).items()):
+            what = "died" if rank in dead else f"failed ({_last_line(failure)[:160]})"
+            self._queue.put(("event", f"worker {rank} {what}; going on from the last checkpoint"))
+
+
 def train_on_ray(
     spec: TrainingSpec,
-    folder: Path,
+    storage: str,
     name: str,
     *,
-    workers: int,
+    placement: Placement,
     max_failures: int,
-    on_epoch: Callable[[dict[str, float]], None],
-) -> Path:
-    """Train with Ray Train; a run of the same folder and name goes on where it stopped.
+    listener: Listener,
+    target: Path,
+) -> None:
+    """Train with Ray Train; a run of the same storage and name goes on where it stopped.
 
     Args:
         spec: what to train.
-        folder: the run's storage; Ray keeps its state and checkpoints in `ray/` below it.
+        storage: path or URL where Ray keeps its state and the checkpoints.
         name: the run's name.
-        workers: how many train together; each gets its share of the cluster's CPUs, or one GPU where there are any.
+        placement: how many workers, and what each needs.
         max_failures: how often dead workers are restarted.
-        on_epoch: called in the driver with the metrics of each epoch.
-
-    Returns:
-        A folder with the best checkpoint by `val_psnr_overlap`.
+        listener: called in the driver.
+        target: an empty folder for the best checkpoint by `val_psnr_overlap`.
 
     Raises:
-        InputError: the cluster is too small for the workers.
         RaylignError: the training failed.
     """
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "60")
@@ -96,53 +173,33 @@ def train_on_ray(
     import ray.train
     from ray.train.torch import TorchTrainer
     from ray.util.queue import Queue
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    total = ray.cluster_resources()
-    gpu = total.get("GPU", 0) >= workers
-    cpus = int(total.get("CPU", 0)) // workers
-    if cpus < 1:
-        raise InputError(f"--workers {workers}: the cluster has {int(total.get('CPU', 0))} CPUs; ask for fewer workers")
-    queue = Queue(actor_options={"num_cpus": 0})
-    drained = threading.Event()
-
-    def drain() -> None:
-        from ray.util.queue import Empty
-
-        while True:
-            try:
-                on_epoch(queue.get(timeout=0.5))
-            except Empty:
-                if drained.is_set():
-                    return
-
-    thread = threading.Thread(target=drain, daemon=True, name="epochs")
+    # On the driver's machine: it must not go with a machine that leaves.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    queue = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
     trainer = TorchTrainer(
         _worker,
-        train_loop_config={"spec": _as_dict(spec), "queue": queue},
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=workers, use_gpu=gpu, resources_per_worker={"CPU": cpus, **({"GPU": 1} if gpu else {})}
-        ),
+        train_loop_config={"spec": spec_to_dict(spec), "queue": queue},
+        scaling_config=placement.scaling(),
         run_config=ray.train.RunConfig(
             name=name,
-            storage_path=str(folder / "ray"),
+            storage_path=storage,
             checkpoint_config=ray.train.CheckpointConfig(
                 num_to_keep=1, checkpoint_score_attribute="val_psnr_overlap", checkpoint_score_order="max"
             ),
-            # Ray retries a group that cannot start for ever; a clear error is better.
+            # A group that cannot start is tried once a minute.
             failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]  # Ray swaps in another class at run time
-                max_failures=max_failures, controller_failure_limit=0
+                max_failures=max_failures, controller_failure_limit=WAIT_FOR_MACHINES
             ),
+            callbacks=[_Verdict(queue)],  # type: ignore[list-item]  # likewise
         ),
     )
-    thread.start()
-    try:
-        result = trainer.fit()
-    except ray.train.TrainingFailedError as error:
-        raise _cause(error) from None
-    finally:
-        drained.set()
-        thread.join(timeout=30)
-        queue.shutdown()
+    with _Drain(queue, listener):
+        try:
+            result = trainer.fit()
+        except ray.train.TrainingFailedError as error:
+            raise _cause(error) from None
     best = max(
         (entry for entry in result.best_checkpoints or [] if "val_psnr_overlap" in entry[1]),
         key=lambda entry: entry[1]["val_psnr_overlap"],
@@ -150,24 +207,66 @@ def train_on_ray(
     )[0]
     if best is None:
         raise RaylignError("the training ended without a checkpoint")
-    target = Path(tempfile.mkdtemp(prefix="best-", dir=folder))
     best.to_directory(str(target))
-    return target
 
 
-def _as_dict(spec: TrainingSpec) -> dict[str, Any]:
-    from .loop import spec_to_dict
+class _Drain:
+    """Empties the queue of a training into its listener, in a thread; an error of the listener comes out at the end."""
 
-    return spec_to_dict(spec)
+    def __init__(self, queue: Queue, listener: Listener) -> None:
+        self._queue, self._listener = queue, listener
+        self._ended = threading.Event()
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True, name="training-events")
+
+    def _run(self) -> None:
+        from ray.util.queue import Empty
+
+        calls = {name: getattr(self._listener, name) for name in ("epoch", "running", "event", "keep")}
+        while True:
+            try:
+                kind, *content = self._queue.get(timeout=0.5)
+            except Empty:
+                if self._ended.is_set():
+                    return
+                continue
+            except Exception as error:  # the queue's actor has gone with Ray
+                self._error = self._error or error
+                return
+            try:
+                calls[kind](*content)
+            except Exception as error:
+                self._error = self._error or error
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._ended.set()
+        self._thread.join(timeout=30)
+        self._queue.shutdown()
+        if self._error is not None and kind is None:
+            raise self._error
+
+
+def _raised_on_purpose(failure: BaseException) -> RaylignError | None:
+    for inner in (failure, getattr(failure, "cause", None), getattr(failure, "_base_exc", None)):
+        if isinstance(inner, RaylignError):
+            return inner
+    return None
+
+
+def _last_line(error: object) -> str:
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
 
 
 def _cause(error: Exception) -> RaylignError:
     """The workers' own error where it is one of ours, else one line of what Ray says."""
-    failures = getattr(error, "worker_failures", {}) or {}
-    for failure in failures.values():
-        inner = getattr(failure, "cause", None) or failure
-        if isinstance(inner, RaylignError):
-            return inner
-    first = next(iter(failures.values()), error)
-    lines = [line for line in str(first).strip().splitlines() if line.strip()]
-    return RaylignError(f"the training failed: {lines[-1].strip() if lines else type(error).__name__}")
+    controller = getattr(error, "controller_failure", None)
+    failures = list((getattr(error, "worker_failures", {}) or {}).values())
+    for failure in (controller, *failures):
+        ours = _raised_on_purpose(failure) if failure is not None else None
+        if ours is not None:
+            return ours
+    return RaylignError(f"the training failed: {_last_line(failures[0] if failures else controller or error)}")

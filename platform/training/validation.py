@@ -1,57 +1,77 @@
-"""Validation during training: a fixed set of held-out pairs at the working size."""
+"""Validation during training: a fixed set of held-out samples at the working size."""
 
 from __future__ import annotations
+
+import contextlib
 
 import torch
 from torch import Tensor
 
 from ...methods.aligner import LearnedAligner
 from ...methods.geometry import image_corners, transform_points
-
-
-def masked_psnr(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
-    """PSNR in dB inside a mask, per sample; images `(B, 3, H, W)` in [0, 1], mask `(B, 1, H, W)` in {0, 1}.
-
-    An empty mask gives 0 dB, equal images are capped at 100 dB.
-    """
-    count = mask.sum((1, 2, 3)) * a.shape[1]
-    error = ((a - b).square() * mask).sum((1, 2, 3)) / count.clamp_min(1)
-    value = -10 * torch.log10(error.clamp_min(1e-10))
-    return torch.where(count > 0, value, torch.zeros_like(value))
+from .average import WeightAverage
+from .pictures import masked_psnr, sheet
 
 
 @torch.inference_mode()
-def validate(model: LearnedAligner, pairs: dict[str, Tensor], batch_size: int = 32) -> dict[str, float]:
-    """Measure a model on held-out pairs, with its own `align`: in the precision that its users get.
+def validate(
+    model: LearnedAligner,
+    samples: dict[str, Tensor],
+    *,
+    seed: int = 0,
+    average: WeightAverage | None = None,
+    pictures: int = 0,
+    batch_size: int = 32,
+) -> tuple[dict[str, float], bytes | None]:
+    """Measure a model on held-out samples, with its own `align`: in the precision that its users get.
 
     Args:
-        model: any learned pair method.
-        pairs: `reference`, `source` `(P, 3, S, S)` in [0, 1], `homography (P, 3, 3)`, NaN where unknown.
-        batch_size: pairs at a time.
+        model: any learned method.
+        samples: pairs `reference`, `source` `(P, 3, S, S)` in [0, 1], `homography (P, 3, 3)`, NaN where unknown; or
+            sequences `frames (P, T, 3, S, S)`, `truth (P, 3, S, S)`, `homographies (P, T, 3, 3)`.
+        seed: of methods that draw random numbers; the training's own stream is left as it is.
+        average: whose weights are measured instead of the model's.
+        pictures: samples on the contact sheet.
+        batch_size: samples at a time.
 
     Returns:
-        Means of `val_psnr_overlap` (dB), `val_overlap` (share of the frame) and, where homographies are known,
-        `val_corner_error` (mean distance of the four corners in pixels).
+        Means of `val_psnr_overlap` (dB, against the reference of a pair, the truth of a sequence), `val_overlap` (share
+        of the frame) and, where homographies are known, `val_corner_error` (mean distance of the four corners in
+        pixels); and the contact sheet as PNG.
     """
-    model.eval()
     device = model.device
-    psnr, overlap, corner = [], [], []
-    for first in range(0, len(pairs["reference"]), batch_size):
-        batch = {name: value[first : first + batch_size].to(device) for name, value in pairs.items()}
-        found = model.align(batch["reference"], batch["source"][:, None])
-        psnr.append(masked_psnr(found.image, batch["reference"], found.mask))
-        overlap.append(found.mask.float().mean((1, 2, 3)))
-        known = batch["homography"].isfinite().all((1, 2))
-        if found.homography is not None and known.any():
-            size = batch["reference"].shape[-1]
-            corners = image_corners((size, size), device=device)[None]
-            truth = transform_points(batch["homography"][known], corners.expand(int(known.sum()), 4, 2))
-            guess = transform_points(found.homography[known, 0].double(), corners.expand(int(known.sum()), 4, 2))
-            corner.append((truth - guess).norm(dim=-1).mean(-1))
-    metrics = {
-        "val_psnr_overlap": float(torch.cat(psnr).mean()),
-        "val_overlap": float(torch.cat(overlap).mean()),
-    }
-    if corner:
-        metrics["val_corner_error"] = float(torch.cat(corner).mean())
-    return metrics
+    devices = [device] if device.type == "cuda" else []
+    picture = None
+    parts: dict[str, list[Tensor]] = {"val_psnr_overlap": [], "val_overlap": [], "val_corner_error": []}
+    model.eval()
+    with torch.random.fork_rng(devices), average.applied() if average else contextlib.nullcontext():
+        torch.manual_seed(seed)
+        for first in range(0, len(next(iter(samples.values()))), batch_size):
+            batch = {name: value[first : first + batch_size].to(device) for name, value in samples.items()}
+            reference, sources, truth, homographies = _asked(batch)
+            found = model.align(reference, sources)
+            parts["val_psnr_overlap"].append(masked_psnr(found.image, truth, found.mask))
+            parts["val_overlap"].append(found.mask.float().mean((1, 2, 3)))
+            if found.homography is not None:
+                parts["val_corner_error"].append(corner_errors(found.homography, homographies, truth.shape[-1]))
+            if pictures and picture is None:
+                picture = sheet(batch, found, pictures)
+    means = {name: torch.cat(values) for name, values in parts.items() if values}
+    return {name: float(values.mean()) for name, values in means.items() if len(values)}, picture
+
+
+def _asked(batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Reference `(B, 3, S, S)`, sources `(B, N, 3, S, S)`, truth `(B, 3, S, S)`, homographies `(B, N, 3, 3)`."""
+    if "frames" in batch:
+        frames = batch["frames"]
+        return frames[:, 0], frames[:, 1:], batch["truth"], batch["homographies"][:, 1:]
+    reference = batch["reference"]
+    return reference, batch["source"][:, None], reference, batch["homography"][:, None]
+
+
+def corner_errors(found: Tensor, truth: Tensor, size: int) -> Tensor:
+    """Mean distance in pixels of the four corners under homographies `(B, N, 3, 3)`, for those `truth` knows."""
+    known = truth.isfinite().all((2, 3))
+    corners = image_corners((size, size), device=found.device)[None].expand(int(known.sum()), 4, 2)
+    guess = transform_points(found[known].double(), corners)
+    return (transform_points(truth[known].double(), corners) - guess).norm(dim=-1).mean(-1)

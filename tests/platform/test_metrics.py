@@ -12,7 +12,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio as torch_psnr
 
 from raylign.platform.evaluation.evaluate import PairResult, summarise
 from raylign.platform.evaluation.metrics import PSNR_CAP, homography_metrics, picture_metrics
-from raylign.platform.training.validation import masked_psnr
+from raylign.platform.training.pictures import masked_psnr
 
 
 @pytest.fixture

@@ -15,9 +15,10 @@ from raylign.methods.errors import CheckpointError, InputError
 from raylign.platform.cli import main
 from raylign.platform.models import resolve_model
 from raylign.platform.training.history import append_epoch, read_history
-from raylign.platform.training.loop import TrainingError, build_model, learning_rate_factor, spec_from_dict, train
-from raylign.platform.training.options import LoopOptions, TrainingSpec
-from raylign.platform.training.reporter import PlainReporter
+from raylign.platform.training.loop import TrainingError, build_model, train
+from raylign.platform.training.options import LoopOptions, TrainingSpec, spec_from_dict
+from raylign.platform.training.reporter import Checkpoint, PlainReporter
+from raylign.platform.training.schedule import learning_rate_factor
 from tests.datasets import write_sequences
 
 SMALL = {
@@ -54,7 +55,7 @@ class Stopping(PlainReporter):
         super().__init__(folder)
         self.left = epochs
 
-    def report(self, metrics: Mapping[str, float], checkpoint: Path | None) -> None:
+    def report(self, metrics: Mapping[str, float], checkpoint: Checkpoint | None) -> None:
         super().report(metrics, checkpoint)
         self.left -= 1
 
@@ -107,9 +108,9 @@ def test_a_damaged_checkpoint_is_told(url: str, tmp_path: Path) -> None:
 
 def test_learning_rate_schedules() -> None:
     step = LoopOptions(epochs=3, lr_decay=0.5, warmup_steps=2)
-    assert [learning_rate_factor(step, n, 4) for n in (0, 1, 2, 4, 8)] == [0.5, 1, 1, 0.5, 0.25]
+    assert [learning_rate_factor(step, n, 4, 3) for n in (0, 1, 2, 4, 8)] == [0.5, 1, 1, 0.5, 0.25]
     cosine = LoopOptions(epochs=2, schedule="cosine")
-    assert [round(learning_rate_factor(cosine, n, 4), 3) for n in (0, 4, 8)] == [1, 0.5, 0]
+    assert [round(learning_rate_factor(cosine, n, 4, 2), 3) for n in (0, 4, 8)] == [1, 0.5, 0]
 
 
 def test_specifications_are_plain_data(url: str) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import time
 from pathlib import Path
 
 from raylign.platform.training.options import TrainingSpec
-from raylign.platform.training.reporter import Reporter
+from raylign.platform.training.reporter import Checkpoint, Reporter
 
 
 def quality(spec: TrainingSpec, epoch: int) -> float:
@@ -30,13 +29,21 @@ def train(spec: TrainingSpec, reporter: Reporter, *, seconds: float = 0.0) -> di
             "val_psnr_overlap": quality(spec, epoch),
             "seconds": 0.5 + seconds,
         }
-        with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / "config.json").write_text(json.dumps({"epoch": epoch}))
-            (Path(folder) / "model.safetensors").write_text(str(quality(spec, epoch)))
-            reporter.report(metrics, Path(folder))
+        reporter.report(metrics, _Checkpoint(epoch, quality(spec, epoch)))
         if reporter.should_stop():
             break
     return metrics
+
+
+class _Checkpoint:
+    """The epoch and its quality in place of a model."""
+
+    def __init__(self, epoch: int, quality: float) -> None:
+        self.epoch, self.quality = epoch, quality
+
+    def write(self, folder: Path) -> None:
+        (folder / "config.json").write_text(json.dumps({"epoch": self.epoch}))
+        (folder / "model.safetensors").write_text(str(self.quality))
 
 
 def slow_train(spec: TrainingSpec, reporter: Reporter) -> dict[str, float]:
@@ -87,8 +94,10 @@ class _Dying:
     def __init__(self, reporter: Reporter, marker: Path) -> None:
         self._reporter, self._marker = reporter, marker
         self.latest_checkpoint, self.should_stop = reporter.latest_checkpoint, reporter.should_stop
+        self.save, self.tell, self.keep = reporter.save, reporter.tell, reporter.keep
+        self.close = reporter.close
 
-    def report(self, metrics: dict[str, float], checkpoint: Path | None) -> None:
+    def report(self, metrics: dict[str, float], checkpoint: Checkpoint | None) -> None:
         # Too good to be stopped early.
         self._reporter.report({**metrics, "val_psnr_overlap": 50.0 + metrics["epoch"]}, checkpoint)
         if metrics["epoch"] == 2 and not self._marker.exists():

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from raylign.platform.runs import read_yaml
-from raylign.platform.training.loop import spec_from_dict
-from raylign.platform.training.options import LoopOptions, TrainingSpec
+from raylign.platform.training.options import LoopOptions, TrainingSpec, spec_from_dict
 from raylign.tune.records import TrialFiles, TrialRecord, as_csv, best_record
 from raylign.tune.report import importances, pareto_front, sweep_report
 from raylign.tune.results import write_results

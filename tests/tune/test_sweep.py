@@ -22,8 +22,7 @@ from ray import cloudpickle
 from raylign.methods.errors import InputError
 from raylign.platform.runs import read_yaml
 from raylign.platform.tracking import Tracker
-from raylign.platform.training.loop import spec_from_dict
-from raylign.platform.training.options import LoopOptions, TrainingSpec
+from raylign.platform.training.options import LoopOptions, TrainingSpec, spec_from_dict
 from raylign.tune.sweep import Resources, SweepSettings, records, run_sweep
 from tests.tune import loops
 

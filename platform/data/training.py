@@ -1,0 +1,95 @@
+"""Training and validation batches of the kind that a method eats."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ...methods.errors import DatasetError
+from .augment import AugmentOptions
+from .loading import Batch, TrainingBatches
+from .pairs import TrainingPairs, validation_pairs
+from .sequences import TrainingSequences, validation_sequences
+from .shards import DatasetInfo
+
+__all__ = ["Batch", "BatchKind", "TrainingBatches", "held_out", "training_batches"]
+
+BatchKind = Literal["pair", "sequence"]
+"""What a method's `training_step` eats (`LearnedAligner.batch_kind`)."""
+
+
+def training_batches(
+    kind: BatchKind,
+    url: str,
+    size: int,
+    batch_size: int,
+    options: AugmentOptions,
+    *,
+    seed: int,
+    rank: int = 0,
+    world_size: int = 1,
+    accumulate: int = 1,
+    loaders: int = 2,
+) -> TrainingBatches:
+    """Batches from the split `train` of a dataset.
+
+    Args:
+        kind: what the method eats.
+        url: of the dataset.
+        size: side of the pictures in pixels.
+        batch_size: samples in a step, over all workers and all parts.
+        options: how samples are varied.
+        seed: of order and augmentation.
+        rank: number of this worker.
+        world_size: number of workers.
+        accumulate: parts of a step that each worker takes one after the other.
+        loaders: threads that make batches ahead.
+
+    Raises:
+        DatasetError: the dataset is of a kind that the method cannot use, or the split is missing or empty.
+        InputError: there are fewer samples than parts.
+    """
+    _check(kind, url, "train")
+    cls: type[TrainingPairs] | type[TrainingSequences] = TrainingPairs if kind == "pair" else TrainingSequences
+    return cls(
+        url,
+        size,
+        batch_size,
+        options,
+        seed=seed,
+        rank=rank,
+        world_size=world_size,
+        accumulate=accumulate,
+        loaders=loaders,
+    )
+
+
+def held_out(kind: BatchKind, url: str, split: str, size: int, limit: int, frames: int) -> Batch:
+    """A fixed batch of whole frames for validation.
+
+    Args:
+        kind: what the method eats.
+        url: of the dataset.
+        split: that is held out.
+        size: side of the pictures in pixels.
+        limit: most pairs or sequences.
+        frames: of a sequence; pairs have two.
+
+    Raises:
+        DatasetError: the dataset is of a kind that the method cannot use, or the split is missing or empty.
+    """
+    _check(kind, url, split)
+    if kind == "pair":
+        return validation_pairs(url, split, size, limit)
+    return validation_sequences(url, split, size, limit, frames)
+
+
+def _check(kind: BatchKind, url: str, split: str) -> None:
+    """Raise DatasetError where the dataset cannot give such batches, before any shard is opened."""
+    info = DatasetInfo.load(url)
+    if kind == "sequence" and info.kind == "pair":
+        raise DatasetError(
+            f"{url} holds pairs, but this method trains on sequences; make some with 'raylign render sidar'"
+        )
+    first, end = info.splits.get(split, (0, 1))
+    if first >= end:
+        raise DatasetError(f"the split '{split}' of {url} is empty; render more scenes, or give it a larger fraction")

@@ -1,0 +1,75 @@
+"""What tests and benchmarks of the training loop share: a small training of each method, workers without Ray."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from raylign.methods.registry import names
+from raylign.platform.training.loop import train
+from raylign.platform.training.options import LoopOptions, TrainingSpec, spec_from_dict, spec_to_dict
+from raylign.platform.training.reporter import Checkpoint, PlainReporter
+
+LEARNED = sorted(names(learned=True))
+"""Each method that registers is covered by what is parametrised over this."""
+
+SMALL_MODELS: dict[str, dict[str, Any]] = {
+    "crossscale": {
+        "backbone": "resnet18",
+        "working_size": 96,
+        "levels": 0,
+        "mesh": (3, 3),
+        "branch": (8, 8, 16, 16),
+        "trunk": 32,
+        "linear": (64, 32),
+        "supervision": 1.0,
+    }
+}
+"""Small enough for some hundred steps in a test, with all that the method trains. A new method adds its own."""
+
+
+def small_spec(method: str, url: str, **loop: Any) -> TrainingSpec:
+    """A short training in float32."""
+    options = {"epochs": 4, "steps_per_epoch": 2, "batch_size": 4, "lr": 1e-3, "val_pairs": 2, "precision": "fp32"}
+    return TrainingSpec(method, url, LoopOptions(**{**options, **loop}), model=SMALL_MODELS[method])
+
+
+class WorkerReporter(PlainReporter):
+    """One of several processes; the checkpoints are rank 0's."""
+
+    def __init__(self, folder: Path, rank: int, world_size: int) -> None:
+        super().__init__(folder)
+        self.rank, self.world_size = rank, world_size
+
+    def report(self, metrics: Mapping[str, float], checkpoint: Checkpoint | None) -> None:
+        super().report(metrics, checkpoint)
+        if self.rank == 0:
+            (self.folder / "history.json").write_text(json.dumps(self.history))
+
+
+def train_in_processes(spec: TrainingSpec, workers: int, folder: Path, threads: int = 1) -> list[dict[str, float]]:
+    """Train with gloo in `workers` processes; returns the metrics of all epochs."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    arguments = (workers, port, spec_to_dict(spec), str(folder), threads)
+    torch.multiprocessing.spawn(_process, arguments, nprocs=workers)
+    history: list[dict[str, float]] = json.loads((folder / "history.json").read_text())
+    return history
+
+
+def _process(rank: int, workers: int, port: int, spec: dict[str, Any], folder: str, threads: int) -> None:
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.set_num_threads(threads)
+    dist.init_process_group("gloo", rank=rank, world_size=workers)
+    try:
+        train(spec_from_dict(spec), WorkerReporter(Path(folder), rank, workers))
+    finally:
+        dist.destroy_process_group()
