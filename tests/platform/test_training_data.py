@@ -1,4 +1,4 @@
-"""Batches of both kinds: equal shares, loader threads, what is read, damaged samples, augmentation."""
+"""Batches of both kinds: equal shares, loader threads, what is read, damaged samples, augmentation, sequences."""
 
 from __future__ import annotations
 

@@ -1,0 +1,137 @@
+"""What the training loop costs: against plain PyTorch, two workers against one, bf16 against float32. `make bench`."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from raylign.methods.aligner import has_fast_bfloat16
+from raylign.platform.data.augment import AugmentOptions
+from raylign.platform.data.training import training_batches
+from raylign.platform.training.loop import autocast_dtype, build_model, train
+from raylign.platform.training.options import LoopOptions, TrainingSpec
+from raylign.platform.training.reporter import PlainReporter
+from tests.datasets import write_sequences
+from tests.training import LEARNED, SMALL_MODELS, train_in_processes
+
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
+
+BENCHED: dict[str, dict[str, Any]] = {
+    "crossscale": {
+        **SMALL_MODELS["crossscale"],
+        "working_size": 128,
+        "levels": 1,
+        "mesh": (9, 9),
+        "branch": (16, 32, 64, 128),
+        "trunk": 128,
+        "linear": (256, 128),
+        "centred_correlation": True,
+        "smallest_map": 2,
+    }
+}
+"""Large enough that the model is the work, not Python. A new method adds its own."""
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_sequences(tmp_path_factory.mktemp("training") / "d", scenes=40, size=192)
+
+
+def benched(method: str, url: str, **loop: Any) -> TrainingSpec:
+    options = {"epochs": 1, "steps_per_epoch": 30, "batch_size": 16, "lr": 3e-4, "val_pairs": 2, "val_pictures": 0}
+    return TrainingSpec(method, url, LoopOptions(**{**options, **loop}), model=BENCHED[method])
+
+
+def ours(spec: TrainingSpec, folder: Path) -> dict[str, float]:
+    reporter = PlainReporter(folder)
+    train(spec, reporter)
+    return reporter.history[-1]
+
+
+def plain(spec: TrainingSpec) -> float:
+    """Samples a second of the loop that anyone would write."""
+    options = spec.loop
+    model = build_model(spec).to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=options.lr, fused=True)
+    dtype = autocast_dtype(options.precision, CPU)
+    batches = training_batches(
+        "pair", spec.data, model.config.working_size, options.batch_size, AugmentOptions(), seed=0
+    )
+    steps = options.steps_per_epoch or 1
+    began = time.monotonic()
+    for batch in batches.epoch(0, steps):
+        with torch.autocast("cpu", dtype or torch.bfloat16, enabled=dtype is not None):
+            losses = model.training_step(batch)
+        optimizer.zero_grad(set_to_none=True)
+        losses["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), options.grad_clip)
+        optimizer.step()
+    return steps * options.batch_size / (time.monotonic() - began)
+
+
+def ratios(first: Callable[[int], float], second: Callable[[int], float], repeats: int) -> list[float]:
+    """Second over first, each pair measured one after the other, in turns."""
+    found = []
+    for turn in range(repeats):
+        a, b = (first(turn), second(turn)) if turn % 2 else reversed((second(turn), first(turn)))
+        found.append(b / a)
+    return sorted(found)
+
+
+@pytest.mark.parametrize("method", LEARNED)
+def test_the_loop_adds_nothing_to_plain_pytorch(method: str, url: str, tmp_path: Path) -> None:
+    torch.set_num_threads(2)
+    spec = benched(method, url)
+    plain(spec)
+    waits = []
+
+    def measured(turn: int) -> float:
+        metrics = ours(spec, tmp_path / str(turn))
+        waits.append(metrics["data_wait"])
+        return metrics["samples_per_s"]
+
+    found = ratios(lambda turn: plain(spec), measured, 5)
+    wait = statistics.median(waits)
+    print(f"\n{method}: ours / plain PyTorch {found}, waiting for data {wait:.1%} of the time")
+    assert statistics.median(found) >= 0.97
+    assert wait < 0.05
+
+
+@pytest.mark.parametrize("method", LEARNED)
+def test_two_workers_of_one_thread_against_one_of_two(method: str, url: str, tmp_path: Path) -> None:
+    spec = benched(method, url, epochs=3, steps_per_epoch=20, val_every=3)
+
+    def rate(workers: int, turn: int) -> float:
+        history = train_in_processes(spec, workers, tmp_path / f"{workers}-{turn}", threads=2 // workers)
+        # The first epoch warms up.
+        return statistics.mean(entry["samples_per_s"] for entry in history[1:])
+
+    found = ratios(lambda turn: rate(1, turn), lambda turn: rate(2, turn), 3)
+    print(f"\n{method}: two workers of one thread / one worker of two threads {found}")
+    assert statistics.median(found) >= 0.95
+
+
+@pytest.mark.skipif(not has_fast_bfloat16(CPU), reason="this CPU has no AMX")
+def test_bf16_against_float32(url: str, tmp_path: Path) -> None:
+    torch.set_num_threads(2)
+    rates: dict[str, list[float]] = {"fp32": [], "bf16": []}
+    quality: dict[str, list[float]] = {"fp32": [], "bf16": []}
+    for seed in range(3):
+        for precision, found in rates.items():
+            spec = benched("crossscale", url, steps_per_epoch=60, precision=precision, val_pairs=64, seed=seed)
+            metrics = ours(replace(spec), tmp_path / f"{precision}-{seed}")
+            found.append(metrics["samples_per_s"])
+            quality[precision].append(metrics["val_psnr_overlap"])
+    speed = sorted(fast / slow for fast, slow in zip(rates["bf16"], rates["fp32"], strict=True))
+    change = statistics.mean(quality["bf16"]) - statistics.mean(quality["fp32"])
+    print(f"\nbf16 / float32: {speed}; validation PSNR {quality}, {change:+.3f} dB")
+    assert abs(change) <= 0.05
+    assert statistics.median(speed) >= 2.5
