@@ -85,7 +85,13 @@ def fit(points: Tensor, values: Tensor) -> ThinPlateSpline:
         dim=1,
     )
     right = torch.cat([q, q.new_zeros(batch, 3, 2)], dim=1)
-    solution, _ = torch.linalg.solve_ex(system, right)
+    if system.device.type == "cpu":
+        # One system at a time: torch 2.15 with MKL never comes back from a batch of systems of about 160 rows or more
+        # when it has more than one thread.
+        pairs = zip(system, right, strict=True)
+        solution = torch.stack([torch.linalg.solve_ex(matrix, values)[0] for matrix, values in pairs])
+    else:
+        solution = torch.linalg.solve_ex(system, right)[0]
     return ThinPlateSpline(points=p, weights=solution[:, 3:], affine=solution[:, :3])
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from scipy.interpolate import RBFInterpolator
@@ -75,3 +78,21 @@ def test_radial_sum_passes_gradcheck() -> None:
     weights = torch.randn(2, 5, 2, dtype=torch.float64, generator=generator).requires_grad_()
     xs, ys = torch.linspace(-1, 1, 6).double(), torch.linspace(-1, 1, 4).double()
     assert torch.autograd.gradcheck(lambda p, w: tps._RadialSum.apply(p, w, xs, ys), (points, weights))
+
+
+_BATCH = """
+import torch
+from raylign.methods import geometry, tps
+torch.set_num_threads(2)
+mesh = geometry.regular_mesh(13, 13, (512, 512)).reshape(1, -1, 2).expand(2, -1, -1).double() / 256 - 1
+mesh = (mesh + 0.01 * torch.rand(mesh.shape, dtype=mesh.dtype)).requires_grad_(True)
+found = tps.fit(mesh, mesh.detach() * 2)
+found.affine.sum().backward()
+print(float((found.affine[:, 1, 0] - 2).abs().max()) < 1e-9, bool(mesh.grad.isfinite().all()))
+"""
+
+
+def test_a_batch_of_large_meshes_on_two_threads_comes_back() -> None:
+    # It did not: within a process of its own, which can be ended.
+    done = subprocess.run([sys.executable, "-c", _BATCH], capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["True", "True"], done.stderr
