@@ -13,7 +13,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Required, TypedDict, TypeVar, Unpack
 
 import torch
 from torch import Generator, Tensor
@@ -250,6 +250,21 @@ def made_ahead(make: Callable[[int], Item], count: int, *, loaders: int = 2, dep
         pool.shutdown(cancel_futures=True)
 
 
+class Share(TypedDict, total=False):
+    """Whose part of the batches it is, and how it is made."""
+
+    seed: Required[int]
+    """Of order and augmentation."""
+    rank: int
+    """Number of this worker; 0 by default."""
+    world_size: int
+    """Number of workers; 1 by default."""
+    accumulate: int
+    """Parts of a step that each worker makes; 1 by default."""
+    loaders: int
+    """Threads that make them, 2 by default; there are at most twice as many parts at a time."""
+
+
 class TrainingBatches(ABC):
     """Batches of augmented training samples; batch (epoch, step) is the same whenever and by whoever it is made.
 
@@ -258,31 +273,19 @@ class TrainingBatches(ABC):
     `accumulate`.
     """
 
-    def __init__(
-        self,
-        cache: SampleCache,
-        batch_size: int,
-        *,
-        seed: int,
-        rank: int = 0,
-        world_size: int = 1,
-        accumulate: int = 1,
-        loaders: int = 2,
-    ) -> None:
+    def __init__(self, cache: SampleCache, batch_size: int, **share: Unpack[Share]) -> None:
         """Take samples from `cache`.
 
         Args:
             cache: the training split.
             batch_size: samples in a step, over all workers and all parts.
-            seed: of order and augmentation.
-            rank: number of this worker.
-            world_size: number of workers.
-            accumulate: parts of a step that each worker makes.
-            loaders: threads that make them; there are at most twice as many parts at a time.
+            share: which of them, and how.
 
         Raises:
             InputError: there are fewer samples than parts.
         """
+        world_size, accumulate = share.get("world_size", 1), share.get("accumulate", 1)
+        loaders = share.get("loaders", 2)
         if batch_size < world_size * accumulate:
             raise InputError(
                 f"a batch of {batch_size} is less than one sample for each of {world_size} workers and {accumulate} "
@@ -290,8 +293,8 @@ class TrainingBatches(ABC):
             )
         if loaders < 1:
             raise InputError(f"at least 1 loader thread is needed, not {loaders}")
-        self._cache, self._batch, self._seed = cache, batch_size, seed
-        self._rank, self._parts, self._loaders = rank, accumulate, loaders
+        self._cache, self._batch, self._seed = cache, batch_size, share["seed"]
+        self._rank, self._parts, self._loaders = share.get("rank", 0), accumulate, loaders
         self._all_parts = world_size * accumulate
 
     @property

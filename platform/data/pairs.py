@@ -8,6 +8,7 @@ decoded once.
 from __future__ import annotations
 
 from functools import partial
+from typing import Unpack
 
 import torch
 from torch import Tensor
@@ -24,7 +25,7 @@ from .augment import (
     mirror_pictures,
     render_pictures,
 )
-from .loading import Batch, SampleCache, TrainingBatches, seeded
+from .loading import Batch, SampleCache, Share, TrainingBatches, seeded
 
 WHOLE = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
 """Corners of the view of a whole frame."""
@@ -66,34 +67,14 @@ def _two_frames(frames: int, *, draws: Tensor, same: bool) -> tuple[int, int]:
 class TrainingPairs(TrainingBatches):
     """Batches of augmented training pairs; see `TrainingBatches`."""
 
-    def __init__(
-        self,
-        url: str,
-        size: int,
-        batch_size: int,
-        options: AugmentOptions,
-        *,
-        seed: int,
-        rank: int = 0,
-        world_size: int = 1,
-        accumulate: int = 1,
-        loaders: int = 2,
-    ) -> None:
+    def __init__(self, url: str, size: int, batch_size: int, options: AugmentOptions, **share: Unpack[Share]) -> None:
         """Open the training split of the dataset at `url`; `size` is the side S of the views in pixels.
 
         Raises:
             DatasetError: there is no such split, or nothing in it.
             InputError: there are fewer samples than parts.
         """
-        super().__init__(
-            SampleCache(url, "train"),
-            batch_size,
-            seed=seed,
-            rank=rank,
-            world_size=world_size,
-            accumulate=accumulate,
-            loaders=loaders,
-        )
+        super().__init__(SampleCache(url, "train"), batch_size, **share)
         self._size, self._options = size, options
 
     def _make(self, epoch: int, step: int, rows: slice) -> Batch:

@@ -7,6 +7,7 @@ through one view.
 from __future__ import annotations
 
 from functools import partial
+from typing import Unpack
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ from .augment import (
     render_pictures,
     render_views,
 )
-from .loading import Batch, Loaded, SampleCache, TrainingBatches, seeded
+from .loading import Batch, Loaded, SampleCache, Share, TrainingBatches, seeded
 from .pairs import WHOLE, between_views, known_or_nan
 from .samples import Samples, spread
 
@@ -99,34 +100,14 @@ def _stack(sequences: list[Batch]) -> Batch:
 class TrainingSequences(TrainingBatches):
     """Batches of augmented training sequences; see `TrainingBatches`."""
 
-    def __init__(
-        self,
-        url: str,
-        size: int,
-        batch_size: int,
-        options: AugmentOptions,
-        *,
-        seed: int,
-        rank: int = 0,
-        world_size: int = 1,
-        accumulate: int = 1,
-        loaders: int = 2,
-    ) -> None:
+    def __init__(self, url: str, size: int, batch_size: int, options: AugmentOptions, **share: Unpack[Share]) -> None:
         """Open the training split of the dataset at `url`; `size` is the side S of the views in pixels.
 
         Raises:
             DatasetError: the split is missing, empty or of another kind, or has too few frames or no ground truth.
             InputError: there are fewer samples than parts.
         """
-        super().__init__(
-            SampleCache(url, "train", masks=True),
-            batch_size,
-            seed=seed,
-            rank=rank,
-            world_size=world_size,
-            accumulate=accumulate,
-            loaders=loaders,
-        )
+        super().__init__(SampleCache(url, "train", masks=True), batch_size, **share)
         samples = self._cache.samples
         check_sequences(samples, options.frames)
         self._most = max(len(samples.frame_names(position)) for position in range(len(samples)))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Unpack
 
 from ...methods.errors import DatasetError
 from .augment import AugmentOptions
-from .loading import Batch, TrainingBatches
+from .loading import Batch, Share, TrainingBatches
 from .pairs import TrainingPairs, validation_pairs
 from .sequences import TrainingSequences, validation_sequences
 from .shards import DatasetInfo
@@ -23,12 +23,7 @@ def training_batches(
     size: int,
     batch_size: int,
     options: AugmentOptions,
-    *,
-    seed: int,
-    rank: int = 0,
-    world_size: int = 1,
-    accumulate: int = 1,
-    loaders: int = 2,
+    **share: Unpack[Share],
 ) -> TrainingBatches:
     """Batches from the split `train` of a dataset.
 
@@ -38,11 +33,7 @@ def training_batches(
         size: side of the pictures in pixels.
         batch_size: samples in a step, over all workers and all parts.
         options: how samples are varied.
-        seed: of order and augmentation.
-        rank: number of this worker.
-        world_size: number of workers.
-        accumulate: parts of a step that each worker takes one after the other.
-        loaders: threads that make batches ahead.
+        share: which of them, and how.
 
     Raises:
         DatasetError: the dataset is of a kind that the method cannot use, or the split is missing or empty.
@@ -50,17 +41,7 @@ def training_batches(
     """
     _check(kind, url, "train")
     cls: type[TrainingPairs] | type[TrainingSequences] = TrainingPairs if kind == "pair" else TrainingSequences
-    return cls(
-        url,
-        size,
-        batch_size,
-        options,
-        seed=seed,
-        rank=rank,
-        world_size=world_size,
-        accumulate=accumulate,
-        loaders=loaders,
-    )
+    return cls(url, size, batch_size, options, **share)
 
 
 def held_out(kind: BatchKind, url: str, split: str, size: int, limit: int, frames: int) -> Batch:

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import shutil
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -177,7 +176,9 @@ def _train(spec: TrainingSpec, options: RunOptions, folder: Path, name: str, boo
             panel.say(text)
             book.event(text)
 
-        target = Path(tempfile.mkdtemp(prefix=".best-", dir=folder))
+        target = folder / ".best"
+        shutil.rmtree(target, ignore_errors=True)  # of a process that was killed
+        target.mkdir()
         try:
             if options.backend == "ray":
                 from ..cluster import ray_session

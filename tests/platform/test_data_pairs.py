@@ -23,17 +23,7 @@ from raylign.platform.evaluation.evaluate import evaluate, summarise
 from raylign.platform.training.loop import build_model
 from raylign.platform.training.options import TrainingSpec
 from tests.datasets import arrays, read_samples, write_pairs, write_planar, write_samples, write_sequences
-
-SMALL = {
-    "backbone": "resnet18",
-    "working_size": 96,
-    "levels": 0,
-    "mesh": (3, 3),
-    "branch": (8, 8, 16, 16),
-    "trunk": 32,
-    "linear": (64, 32),
-    "supervision": 1.0,
-}
+from tests.training import SMALL_MODELS
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +135,7 @@ def test_a_training_batch_has_no_homography_where_none_is_known(url: str) -> Non
 
 
 def test_a_method_takes_a_training_step_on_pairs(url: str) -> None:
-    model = build_model(TrainingSpec("crossscale", url, model=SMALL))
+    model = build_model(TrainingSpec("crossscale", url, model=SMALL_MODELS["crossscale"]))
     batch = TrainingPairs(url, 96, 4, AugmentOptions(same_frame_probability=0.5), seed=1).batch(0, 0)
     assert 0 < batch["homography"].isnan().all((1, 2)).sum() < 4
     losses = model.training_step(batch)

@@ -20,17 +20,8 @@ from raylign.platform.training.options import LoopOptions, TrainingSpec, spec_fr
 from raylign.platform.training.reporter import Checkpoint, PlainReporter
 from raylign.platform.training.schedule import learning_rate_factor
 from tests.datasets import write_sequences
+from tests.training import SMALL_MODELS, small_spec
 
-SMALL = {
-    "backbone": "resnet18",
-    "working_size": 96,
-    "levels": 0,
-    "mesh": (3, 3),
-    "branch": (8, 8, 16, 16),
-    "trunk": 32,
-    "linear": (64, 32),
-    "supervision": 1.0,
-}
 SMALL_FLAGS = [
     *("--model.backbone", "resnet18", "--model.working-size", "96", "--model.levels", "0", "--model.mesh", "3", "3"),
     *("--model.branch", "8", "8", "16", "16", "--model.trunk", "32", "--model.linear", "64", "32"),
@@ -44,8 +35,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def spec(url: str, **loop: object) -> TrainingSpec:
-    options = {"epochs": 4, "steps_per_epoch": 2, "batch_size": 4, "lr": 1e-3, "val_pairs": 2, "precision": "fp32"}
-    return TrainingSpec("crossscale", url, LoopOptions(**{**options, **loop}), model=SMALL)
+    return small_spec("crossscale", url, **loop)
 
 
 class Stopping(PlainReporter):
@@ -86,7 +76,7 @@ def test_a_small_training_lowers_the_corner_error(url: str, tmp_path: Path) -> N
         url,
         LoopOptions(epochs=3, steps_per_epoch=8, batch_size=8, lr=2e-3, val_pairs=2),
         {"view_probability": 0.0, "brightness": 0.0, "colour": 0.0},
-        {**SMALL, "centred_correlation": True, "smallest_map": 2},
+        {**SMALL_MODELS["crossscale"], "centred_correlation": True, "smallest_map": 2},
     )
     train(easy, reporter)
     assert reporter.history[-1]["corner"] < 0.95 * reporter.history[0]["corner"]
