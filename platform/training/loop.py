@@ -11,6 +11,7 @@ import math
 import resource
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 from ...methods.aligner import LearnedAligner, has_fast_bfloat16
+from ...methods.checkpoints import read_checkpoint
 from ...methods.errors import CheckpointError, DatasetError, InputError, RaylignError
 from ...methods.registry import method_class
 from ..data.augment import AugmentOptions
@@ -57,7 +59,7 @@ def build_model(spec: TrainingSpec) -> LearnedAligner:
     model = cls(config, initialise=not spec.loop.start_from)
     if spec.loop.start_from:
         try:
-            model.load_state_dict(cls.from_pretrained(spec.loop.start_from).state_dict())
+            model.load_state_dict(read_checkpoint(Path(spec.loop.start_from), cls).state_dict())
         except RuntimeError:
             raise CheckpointError(
                 f"--loop.start-from {spec.loop.start_from}: its weights do not fit these --model options; take those "

@@ -138,7 +138,11 @@ class _Verdict(UserCallback):
             if ours is not None:
                 raise ours
         # When one worker dies, the others' connections to it break: that is no news.
-        dead = {rank: failure for rank, failure in worker_exceptions.items() if isinstance(failure, RayActorError)}
+        dead = {
+            rank: failure
+            for rank, failure in worker_exceptions.items()
+            if isinstance(getattr(failure, "health_check_failure", failure), RayActorError)
+        }
         for rank, failure in sorted((dead or worker_exceptions).items()):
             what = "died" if rank in dead else f"failed ({_last_line(failure)[:160]})"
             self._queue.put(("event", f"worker {rank} {what}; going on from the last checkpoint"))

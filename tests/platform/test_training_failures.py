@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from raylign.methods.errors import InputError
 from raylign.platform.cli import main
+from raylign.platform.tracking import Tracker
 from raylign.platform.training.command import check_storage
+from raylign.platform.training.history import read_history
 from raylign.platform.training.options import spec_to_dict
 from raylign.platform.training.placement import place
 from tests.datasets import write_sequences
@@ -120,3 +124,26 @@ def test_storage_is_probed_without_a_trace(tmp_path: Path) -> None:
     check_storage(str(tmp_path / "a"))
     check_storage((tmp_path / "b").as_uri())
     assert list((tmp_path / "a").iterdir()) == list((tmp_path / "b").iterdir()) == []
+
+
+def test_a_killed_command_goes_on_in_the_same_mlflow_run(tmp_path: Path, workdir: Path) -> None:
+    url = write_sequences(tmp_path / "d", scenes=12, size=96)
+    spec = small_spec("crossscale", url, epochs=3, steps_per_epoch=4, checkpoint_steps=1)
+    (tmp_path / "config.yaml").write_text(json.dumps(spec_to_dict(spec)))
+    arguments = ["--config", str(tmp_path / "config.yaml"), "--name", "t", "--backend", "plain"]
+    command = [sys.executable, "-m", "raylign.platform.cli", "train", *arguments]
+    folder = workdir / "runs" / "train" / "t"
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        until = time.monotonic() + 120
+        while not (folder / "metrics.jsonl").exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    before = json.loads((folder / "mlflow.json").read_text())
+    assert main(["train", *arguments]) == 2
+    assert main(["train", *arguments, "--resume"]) == 0
+    assert json.loads((folder / "mlflow.json").read_text()) == before
+    assert [entry["epoch"] for entry in read_history(folder)] == [1, 2, 3]
+    runs = Tracker(None).find_runs("train", {"raylign.run": "t"})
+    assert [run.info.run_id for run in runs] == [before["run_id"]]
+    assert len(list((folder / "pictures").glob("*.png"))) == 3
