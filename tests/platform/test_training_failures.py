@@ -66,7 +66,7 @@ def test_300_steps_with_five_kills_and_a_machine_that_leaves(method: str, url: s
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("method", LEARNED)
 def test_a_training_goes_on_with_the_workers_that_are_left(method: str, url: str, tmp_path: Path) -> None:
-    # The method's usual learning rate, as for the comparison of 1, 2 and 4 workers: rounding grows faster at higher ones.
+    # The usual learning rate, as in the comparison of 1, 2 and 4 workers: rounding grows faster at higher ones.
     quiet, _ = run(tmp_path / "quiet", method, url, 0, 0, 0, lr=1e-4)
     smaller, troubles = run(tmp_path / "smaller", method, url, 1, 0, 1, 1, lr=1e-4)
     assert len(troubles) == 1
