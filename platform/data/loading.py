@@ -33,14 +33,17 @@ LOADER = "raylign-loader"
 _log = logging.getLogger(__name__)
 
 
-def seeded(*numbers: int) -> Generator:
-    """A generator whose stream depends on all the numbers."""
+def mixed(*numbers: int) -> int:
+    """One seed that depends on all the numbers."""
     seed = 0
     for number in numbers:
         seed = (seed * 1_000_003 + number + 0x9E3779B97F4A7C15) % (1 << 63)
-    generator = Generator()
-    generator.manual_seed(seed)
-    return generator
+    return seed
+
+
+def seeded(*numbers: int) -> Generator:
+    """A generator whose stream depends on all the numbers."""
+    return Generator().manual_seed(mixed(*numbers))
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ class Bookkeeper:
 
     def finish(self, best: Path) -> None:
         """Put the best checkpoint in its place, write the report, register the model and say where things are."""
-        from .report import training_report
+        from .report import best_epoch, training_report
         from .state import MODEL_FILES
 
         # A kill can lose the last lines of metrics.jsonl, but not what the checkpoint itself tells.
@@ -85,7 +85,7 @@ class Bookkeeper:
         # The first and the last show what was learned.
         shown = [pictures[0], pictures[-1]] if len(pictures) > 1 else pictures
         write_text(self._folder / "report.html", training_report(self._name, self._spec, history, shown, told))
-        chosen = max(history, key=lambda entry: entry.get("val_psnr_overlap", float("-inf")))
+        chosen = best_epoch(history) or history[-1]
         metrics = {key: value for key, value in chosen.items() if key.startswith("val_")}
         lines = [f"checkpoint  {target}", f"report      {self._folder / 'report.html'}"]
         if self._run:

@@ -25,6 +25,7 @@ from ...methods.checkpoints import read_checkpoint
 from ...methods.errors import CheckpointError, DatasetError, InputError, RaylignError
 from ...methods.registry import method_class
 from ..data.augment import AugmentOptions
+from ..data.loading import mixed
 from ..data.training import TrainingBatches, held_out, training_batches
 from .average import WeightAverage
 from .options import TrainingSpec, tuples
@@ -233,7 +234,7 @@ class _Training:
             batch = next(batches)
             waited += time.monotonic() - asked
             batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
-            torch.manual_seed(_seed(options.seed, *at, self.rank * options.accumulate + part))
+            torch.manual_seed(mixed(options.seed, *at, self.rank * options.accumulate + part))
             self._sync_gradients(module, part == options.accumulate - 1)
             with torch.autocast(self.device.type, self.dtype or torch.bfloat16, enabled=self.dtype is not None):
                 losses = module(batch)
@@ -354,11 +355,3 @@ class _Training:
             return None
         snapshot = take_snapshot(self.model, self.optimizers, self.average, self.scaler, progress)
         return snapshot if self.rank == 0 else None
-
-
-def _seed(*numbers: int) -> int:
-    """One number that depends on all."""
-    seed = 0
-    for number in numbers:
-        seed = (seed * 1_000_003 + number + 0x9E3779B97F4A7C15) % (1 << 63)
-    return seed
