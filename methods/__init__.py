@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .registry import load, method_class, names, summary
+from .registry import load, method_class, names, needs_weights, summary, takes_sets
 
 if TYPE_CHECKING:
     from .aligner import Aligner, Alignment, LearnedAligner
 
-__all__ = ["Aligner", "Alignment", "LearnedAligner", "load", "method_class", "names", "summary"]
+__all__ = [
+    "Aligner",
+    "Alignment",
+    "LearnedAligner",
+    "load",
+    "method_class",
+    "names",
+    "needs_weights",
+    "summary",
+    "takes_sets",
+]
 
 
 def __getattr__(name: str) -> Any:

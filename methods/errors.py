@@ -32,6 +32,10 @@ class CheckpointError(InputError):
     """A checkpoint is missing, incomplete, or belongs to another method."""
 
 
+class MissingWeightsError(InputError):
+    """A method needs published weights, and neither a file nor their download was asked for."""
+
+
 class DatasetError(InputError):
     """A dataset is missing, incomplete, or of another kind than the command needs."""
 

@@ -6,9 +6,9 @@ import importlib
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .errors import UnknownMethodError
+from .errors import InputError, UnknownMethodError
 
 if TYPE_CHECKING:
     from .aligner import Aligner
@@ -24,14 +24,37 @@ class MethodEntry:
     """`module:Class`; a leading dot means relative to `raylign.methods`."""
     summary: str
     learned: bool = False
+    """Trained by `raylign train`."""
+    published_weights: bool = False
+    """Needs weights that others have published; its class takes the keywords `weights` and `pretrained`."""
+    sets: bool = False
+    """Takes any number of sources for one reference."""
 
 
 _BUILT_IN: dict[str, MethodEntry] = {
+    "affine-sift": MethodEntry(
+        ".classical.affine_sift:AffineSift", "SIFT under simulated tilts (ASIFT) and a MAGSAC homography"
+    ),
+    "apap": MethodEntry(".classical.apap:Apap", "SIFT and moving DLT: a homography for each cell"),
     "crossscale": MethodEntry(
         ".crossscale:CrossScale", "dense cross-scale homography and mesh, JND-guided (learned)", learned=True
     ),
+    "dis-flow": MethodEntry(".classical.dis_flow:DisFlow", "DIS optical flow"),
     "identity": MethodEntry(".classical.identity:Identity", "leaves the source where it is (lower bound)"),
+    "loftr": MethodEntry(
+        ".classical.loftr:Loftr", "LoFTR matches (published weights) and a MAGSAC homography", published_weights=True
+    ),
+    "mean": MethodEntry(".classical.mean:Mean", "pixelwise mean of the aligned pictures", sets=True),
+    "median": MethodEntry(".classical.median:Median", "pixelwise median of the aligned pictures", sets=True),
+    "orb": MethodEntry(".classical.orb:Orb", "ORB keypoints and a MAGSAC homography"),
+    "raft": MethodEntry(".classical.raft:Raft", "RAFT optical flow (published weights)", published_weights=True),
+    "rpca": MethodEntry(".classical.rpca:Rpca", "robust PCA: low-rank part of the aligned pictures", sets=True),
     "sift": MethodEntry(".classical.sift:Sift", "SIFT keypoints and a MAGSAC homography"),
+    "sift-ecc": MethodEntry(".classical.sift_ecc:SiftEcc", "SIFT homography refined by maximal correlation (ECC)"),
+    "sift-mesh": MethodEntry(
+        ".classical.sift_mesh:SiftMesh", "SIFT homography bent by a mesh, refined on the pictures"
+    ),
+    "weiss": MethodEntry(".classical.weiss:Weiss", "Weiss' intrinsic picture: median of the gradients", sets=True),
 }
 
 
@@ -44,7 +67,7 @@ def _entries() -> dict[str, MethodEntry]:
 
 
 def names(*, learned: bool | None = None) -> list[str]:
-    """Names of all methods, sorted; only the learned or only the classical ones if asked."""
+    """Names of all methods, sorted; if asked, only those that are trained here, or only those that are not."""
     return sorted(name for name, entry in _entries().items() if learned is None or entry.learned is learned)
 
 
@@ -55,6 +78,24 @@ def summary(name: str) -> str:
         UnknownMethodError: no method has this name.
     """
     return _entry(name).summary
+
+
+def needs_weights(name: str) -> bool:
+    """Whether the method needs weights that others have published.
+
+    Raises:
+        UnknownMethodError: no method has this name.
+    """
+    return _entry(name).published_weights
+
+
+def takes_sets(name: str) -> bool:
+    """Whether the method takes any number of sources for one reference.
+
+    Raises:
+        UnknownMethodError: no method has this name.
+    """
+    return _entry(name).sets
 
 
 def method_class(name: str) -> type[Aligner]:
@@ -68,19 +109,30 @@ def method_class(name: str) -> type[Aligner]:
     return getattr(importlib.import_module(module, package), attribute)
 
 
-def load(name_or_checkpoint: str | Path) -> Aligner:
+def load(name_or_checkpoint: str | Path, *, weights: str | Path | None = None, pretrained: bool = False) -> Aligner:
     """A ready method: by name (learned ones untrained, with their default configuration), or from a checkpoint.
 
     Args:
         name_or_checkpoint: a name of `names()`, or a folder written by `save_pretrained` (`config.json` names the
             method, `model.safetensors` holds the weights).
+        weights: file with the published weights of a method that needs them: safetensors, or a state dict of torch.
+        pretrained: take those weights from torch's cache, or download them there first.
 
     Raises:
         UnknownMethodError: neither a method's name nor a folder.
         CheckpointError: the folder is no complete checkpoint.
+        MissingWeightsError: the method needs published weights, and neither was asked for.
+        InputError: the weights do not fit, cannot be had, or are given for a method that takes none.
     """
     text = str(name_or_checkpoint)
-    if text in _entries():
+    entry = _entries().get(text)
+    if entry is not None and entry.published_weights:
+        # Which keywords the class takes is the promise of `published_weights`, not of `Aligner`.
+        cls: Any = method_class(text)
+        return cls(weights=weights, pretrained=pretrained)
+    if weights is not None or pretrained:
+        raise InputError(f"'{text}' takes no published weights; leave them out")
+    if entry is not None:
         return method_class(text)()
     folder = Path(text)
     if not folder.is_dir():
