@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from ..methods.errors import InputError
+from .data.layouts import split_prefix
 from .data.shards import write_error
 
 RUNS = Path("runs")
@@ -72,7 +73,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def absolute_url(url: str) -> str:
-    """A dataset's URL with a local path made absolute, so that it means the same in every process."""
-    if "://" in url or "::" in url:
+    """A dataset's URL with a local path made absolute, so that it means the same in every process.
+
+    The name of a layout before it stays: `fire:FIRE` becomes `fire:/here/FIRE`.
+    """
+    layout, place = split_prefix(url)
+    if "://" in place or "::" in place:
         return url
-    return str(Path(url).expanduser().absolute())
+    path = str(Path(place).expanduser().absolute())
+    return path if layout is None else f"{layout}:{path}"

@@ -49,6 +49,10 @@ class PairFields:
     occlusion: NDArray[np.uint8] | None
     depths: tuple[NDArray[np.float32], NDArray[np.float32]] | None
     meta: dict[str, Any]
+    reference_size: Size
+    """(height, width)."""
+    partial_flow: bool = False
+    """The dataset says that its flow is not known everywhere."""
 
     @property
     def source_size(self) -> Size:
@@ -58,6 +62,7 @@ class PairFields:
 
 def pair_findings(fields: PairFields) -> Iterator[Finding]:
     """Everything that is wrong with one sample's ground truth."""
+    yield from _planar_findings(fields)
     hidden: Mask | None = None
     if fields.occlusion is not None:
         grey = int(((fields.occlusion != 0) & (fields.occlusion != 255)).sum())
@@ -78,7 +83,7 @@ def pair_findings(fields: PairFields) -> Iterator[Finding]:
     positions = landing(fields.flow)
     if fields.depths is None:
         lost = int((~np.isfinite(positions).all(-1)).sum())
-        if lost:
+        if lost == positions[..., 0].size or (lost and not fields.partial_flow):
             yield "flow", f"flow is not finite at {lost} pixels"
     elif cameras is not None:
         yield from _flow_findings(positions, fields.depths[0], cameras, fields.source_size)
@@ -101,6 +106,30 @@ def pair_findings(fields: PairFields) -> Iterator[Finding]:
             beats_unwarped=True,
         )
     yield from _meta_findings(fields, positions, visible)
+
+
+def _planar_findings(fields: PairFields) -> Iterator[Finding]:
+    """Homography and control points, which no other field tells: only their form can be judged."""
+    if "homography" in fields.meta:
+        try:
+            matrix = np.array(fields.meta["homography"], np.float64)
+        except (TypeError, ValueError):
+            matrix = np.empty(0)
+        if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or np.linalg.matrix_rank(matrix) < 3:
+            yield "homography", "the homography is not an invertible 3 x 3 matrix"
+    if "points" not in fields.meta:
+        return
+    try:
+        points = np.array(fields.meta["points"], np.float64)
+    except (TypeError, ValueError):
+        points = np.empty(0)
+    if points.ndim != 2 or points.shape[1] != 4 or not np.isfinite(points).all():
+        yield "points", "the control points are not rows of four numbers"
+        return
+    for name, own, size in (("ref", points[:, :2], fields.reference_size), ("src", points[:, 2:], fields.source_size)):
+        outside = int((~inside(own, size)).sum())
+        if outside:
+            yield "points", f"{outside} of {len(points)} control points lie outside of {name}"
 
 
 def _flow_findings(

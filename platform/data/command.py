@@ -1,4 +1,4 @@
-"""`raylign data {info,preview,verify}`: looks into a dataset."""
+"""`raylign data {info,preview,verify,convert}`: looks into a dataset, or writes it as shards."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import tyro
 from ...methods.errors import InputError
 from ..arguments import parse
 from ..runs import absolute_url
+from .layouts import NAMES
 
 if TYPE_CHECKING:
     from .shards import DatasetInfo
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class InfoOptions:
-    """Say what a dataset holds, and what its samples are like."""
+    """Say what a dataset holds, and what its samples are like; of a folder that is none, what it lacks."""
 
     url: Annotated[str, tyro.conf.Positional]
     """Local path or URL."""
@@ -57,11 +58,31 @@ class VerifyOptions:
     """Write what was found to this JSON file as well."""
 
 
+@dataclass(frozen=True)
+class ConvertOptions:
+    """Write a dataset as shards; what broke off goes on where it was."""
+
+    source: Annotated[str, tyro.conf.Positional]
+    """Local path or URL, or the folder of a public dataset."""
+    out: Annotated[str, tyro.conf.Positional]
+    """Local path or URL of the shards."""
+    split: str | None = None
+    """Only this split."""
+    limit: int | None = None
+    """Only the first so many samples."""
+
+
 def main(arguments: list[str]) -> int:
     """Run the command."""
-    actions = {"info": _info, "preview": _preview, "verify": _verify}
+    actions = {"info": _info, "preview": _preview, "verify": _verify, "convert": _convert}
     if not arguments or arguments[0] in ("-h", "--help"):
-        print("usage: raylign data {info,preview,verify} URL\n\nLook into a dataset; '... info --help' tells more.")
+        print(
+            "usage: raylign data {info,preview,verify} URL\n"
+            "       raylign data convert SOURCE OUT\n\n"
+            "Look into a dataset, or write it as shards; '... info --help' tells more. A URL may also be the folder\n"
+            "of a public dataset as it was published; it is recognised, or named by a prefix (fire:FOLDER):\n"
+            f"{', '.join(NAMES)}."
+        )
         return 0
     if arguments[0] not in actions:
         raise InputError(f"unknown action '{arguments[0]}'; choose one of {', '.join(actions)}")
@@ -71,17 +92,26 @@ def main(arguments: list[str]) -> int:
 def _info(arguments: list[str]) -> int:
     options = parse(InfoOptions, arguments, "data info")
     _at_least("--samples", options.samples, 0)
+    from .layouts.base import LayoutError, LayoutReader
+    from .layouts.opening import find_layout
     from .shards import DatasetInfo, published_shards
 
     url = absolute_url(options.url)
-    info = DatasetInfo.load(url)
-    shards = len(published_shards(url))
+    try:
+        found = find_layout(url)
+        reader = None if found is None else LayoutReader(*found, url)
+    except LayoutError as error:
+        if error.advice:
+            print(error.advice)
+        raise
+    info = DatasetInfo.load(url) if reader is None else reader.info
+    shards = len(published_shards(url)) if reader is None else 0
     # A rendering that has just begun has settings and no sample: they can be told already.
-    summary = _figures(url, None, options.samples)[1] if shards else None
+    summary = _figures(url, None, options.samples)[1] if shards or reader else None
     if options.json:
         print(json.dumps({**asdict(info), **({"statistics": summary} if summary else {})}, indent=1))
         return 0
-    print(_describe(url, info, shards))
+    print(_describe(url, info, shards) if reader is None else reader.describe())
     if summary:
         from .statistics import text_histograms
 
@@ -107,10 +137,10 @@ def _figures(url: str, split: str | None, limit: int) -> tuple[list[SampleStatis
     if limit == 0:
         return [], None
     from ..progress import Progress
-    from .shards import ShardReader
+    from .layouts.opening import open_reader
     from .statistics import collect, summarise
 
-    with Progress("reading", min(limit, len(ShardReader(url, split))), "sample") as bar:
+    with Progress("reading", min(limit, len(open_reader(url, split))), "sample") as bar:
         rows = collect(url, split, limit, advance=bar.advance)
     return rows, summarise(rows)
 
@@ -120,12 +150,12 @@ def _preview(arguments: list[str]) -> int:
     _at_least("--scenes", options.scenes, 1)
     _at_least("--samples", options.samples, 0)
     from ..progress import Progress
+    from .layouts.opening import open_reader
     from .preview import check_target, write_preview
-    from .shards import ShardReader
 
     check_target(options.out)
     url = absolute_url(options.url)
-    rows = min(options.scenes, len(ShardReader(url, options.split)))
+    rows = min(options.scenes, len(open_reader(url, options.split)))
     figures, _ = _figures(url, options.split, options.samples)
     with Progress("drawing", rows, "row") as bar:
         write_preview(url, options.out, options.split, options.scenes, figures, advance=bar.advance)
@@ -139,11 +169,12 @@ def _verify(arguments: list[str]) -> int:
         raise InputError(f"--json {options.json}: is a folder, not a file")
     from ..progress import Progress
     from ..runs import write_text
+    from .layouts.opening import open_reader
     from .shards import ShardReader
     from .verify import DamagedDatasetError, verify
 
     url = absolute_url(options.url)
-    reader = ShardReader(url)
+    reader = open_reader(url)
     with Progress("checking", len(reader), "sample") as bar:
         problems = verify(url, advance=bar.advance)
     for problem in problems:
@@ -153,12 +184,28 @@ def _verify(arguments: list[str]) -> int:
         write_text(options.json, json.dumps(content, indent=1) + "\n")
     if problems:
         bad = len({problem.place for problem in problems if problem.place.startswith("sample")})
-        raise DamagedDatasetError(
-            f"{url}: {len(problems)} problems in {bad} of {reader.info.scenes} samples; "
-            "delete the shards that hold them and render again"
-        )
+        cure = "delete the shards that hold them and make them again"
+        if not isinstance(reader, ShardReader):
+            cure = "download their files again"
+        raise DamagedDatasetError(f"{url}: {len(problems)} problems in {bad} of {reader.info.scenes} samples; {cure}")
     failed = f"; {len(reader.info.failed)} more could not be rendered" if reader.info.failed else ""
     print(f"{url}: {len(reader)} {reader.info.kind}s, each there once and whole, ground truth consistent{failed}")
+    return 0
+
+
+def _convert(arguments: list[str]) -> int:
+    options = parse(ConvertOptions, arguments, "data convert")
+    if options.limit is not None:
+        _at_least("--limit", options.limit, 1)
+    from ..progress import Progress
+    from .convert import convert
+    from .layouts.opening import open_reader
+
+    url, out = absolute_url(options.source), absolute_url(options.out)
+    held = len(open_reader(url, options.split))
+    with Progress("converting", min(held, options.limit or held), "sample") as bar:
+        info = convert(url, out, options.split, options.limit, advance=bar.advance)
+    print(f"{out}: {info.scenes} {info.kind}s, complete")
     return 0
 
 

@@ -80,7 +80,7 @@ def sample_row(samples: Samples, position: int, width: int) -> Row:
 
 def _side(sample: Sample, truth: Truth, width: int, pair: bool) -> int:
     """Longer side of the small pictures at which a whole row fits."""
-    dense = (truth.flow, truth.occlusion, truth.depths)
+    dense = (truth.flow, truth.occlusion, truth.dynamic, truth.depths)
     count = min(len(sample.frames), MOST_FRAMES) + (sample.gt is not None)
     if pair:
         count += 1 + sum(each is not None for each in dense)
@@ -95,7 +95,7 @@ def split_of(info: DatasetInfo, key: str) -> str:
 
 
 def _caption(info: DatasetInfo, sample: Sample, figures: SampleStatistics) -> str:
-    parts = [split_of(info, sample.key)]
+    parts = [sample.name if sample.name != sample.key else "", split_of(info, sample.key)]
     if figures.overlap is not None:
         parts.append(f"overlap {100 * figures.overlap:.0f} %")
     if figures.parallax is not None:
@@ -105,7 +105,8 @@ def _caption(info: DatasetInfo, sample: Sample, figures: SampleStatistics) -> st
     if figures.occluded is not None:
         parts.append(f"occluded {100 * figures.occluded:.1f} %")
     parts.append(f"brightness {figures.brightness:.0f}")
-    parts += [str(sample.meta[name]) for name in ("difficulty", "layout") if isinstance(sample.meta.get(name), str)]
+    parts += [sample.subset] if sample.subset not in parts else []
+    parts += [str(sample.meta["layout"])] if isinstance(sample.meta.get("layout"), str) else []
     return "  ·  ".join(part for part in parts if part)
 
 
@@ -182,6 +183,9 @@ def _pair_cells(sample: Sample, truth: Truth, side: int) -> list[Cell]:
     if truth.occlusion is not None:
         pixels = tint(_small(reference, side), resize_mask(truth.occlusion.numpy(), size))
         cells.append(Cell(pixels, "hidden in source"))
+    if truth.dynamic is not None:
+        pixels = tint(_small(reference, side), resize_mask(truth.dynamic.numpy(), size))
+        cells.append(Cell(pixels, "moves by itself"))
     if truth.depths is not None:
         cells.append(Cell(resize(depth_colours(truth.depths[0].numpy()), size), "depth"))
     return cells

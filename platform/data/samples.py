@@ -6,20 +6,18 @@ float64 `(3, 3)`, pixel centres at integers, from the first named frame to the s
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ...methods.errors import DatasetError
-from .shards import ShardReader
-from .truth import BROKEN_PICTURE, DENSE, Truth, decode_arrays, decode_mask, picture_size
+from .layouts.opening import open_reader
+from .pictures import decode_rgb, picture_size
+from .truth import DENSE, Truth, decode_arrays, decode_mask
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,34 @@ class Sample:
     homographies: Tensor | None
     gt: Tensor | None
     meta: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What the publisher calls the sample; its key where it has no name."""
+        return str(self.meta.get("name", self.key))
+
+    @property
+    def subset(self) -> str:
+        """Its group or difficulty; empty where it has none."""
+        return str(self.meta.get("subset", self.meta.get("difficulty", "")))
+
+    @property
+    def points(self) -> Tensor | None:
+        """Control points `(K, 4)`, float64, rows x_ref y_ref x_src y_src in pixels, or None where there are none.
+
+        Raises:
+            DatasetError: `meta.json` holds something else.
+        """
+        stored = self.meta.get("points")
+        if stored is None:
+            return None
+        try:
+            points = torch.tensor(stored, dtype=torch.float64)
+        except (TypeError, ValueError):
+            points = torch.empty(0)
+        if points.dim() != 2 or points.shape[1] != 4:
+            raise DatasetError(f"sample {self.key} has control points that are not rows of four numbers")
+        return points
 
     def homography(self, a: int, b: int) -> Tensor | None:
         """Homography from frame a to frame b, scaled to `h33 = 1`, or None where unknown."""
@@ -62,17 +88,12 @@ def homography_between(homographies: Tensor | None, a: int, b: int) -> Tensor | 
 
 
 def decode_picture(content: bytes, where: str) -> Tensor:
-    """Decode PNG, WebP or JPEG bytes to a uint8 `(3, H, W)` tensor.
+    """Decode the bytes of a picture (PNG, JPEG, WebP, PPM, TIFF, BMP) to a uint8 `(3, H, W)` tensor, upright.
 
     Raises:
         DatasetError: the bytes are damaged; `where` names their place.
     """
-    try:
-        with Image.open(io.BytesIO(content)) as picture:
-            pixels = np.asarray(picture.convert("RGB"))
-    except BROKEN_PICTURE as error:
-        raise DatasetError(f"damaged picture in {where} ({error}); run 'raylign data verify' on the dataset") from None
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(decode_rgb(content, where)).permute(2, 0, 1).contiguous()
 
 
 def float_image(pixels: Tensor) -> Tensor:
@@ -90,12 +111,12 @@ class Samples:
     """The decoded samples of one split of a dataset, by position."""
 
     def __init__(self, url: str, split: str | None = None) -> None:
-        """Open the dataset at `url`.
+        """Open the dataset at `url`: shards, or a public dataset in its published folder (`layouts`).
 
         Raises:
-            DatasetError: it is missing, empty, or of an unknown kind.
+            DatasetError: it is missing, incomplete, empty, or of an unknown kind.
         """
-        self.reader = ShardReader(url, split)
+        self.reader = open_reader(url, split)
         if self.reader.info.kind not in ("pair", "sequence"):
             raise DatasetError(f"{url} is of kind '{self.reader.info.kind}'; this raylign reads pair and sequence")
         self._keys = self.reader.keys
@@ -103,9 +124,10 @@ class Samples:
     def __len__(self) -> int:
         return len(self.reader)
 
-    def where(self, position: int) -> str:
-        """Names a sample in an error."""
-        return f"sample {self._keys[position]} of {self.reader.url}"
+    def where(self, position: int, field: str | None = None) -> str:
+        """Names a sample or one of its fields in an error; a field that is a file of its own, by its path."""
+        sample = f"sample {self._keys[position]} of {self.reader.url}"
+        return sample if field is None else self.reader.file_of(position, field) or f"{sample}, {field}"
 
     def _sizes(self, position: int, meta: dict[str, Any]) -> list[tuple[int, int]]:
         """(height, width) of each frame: what `meta.json` says, or else the pictures' headers."""
@@ -114,7 +136,7 @@ class Samples:
             case [int(width), int(height)]:
                 return [(height, width)] * len(names)
         content = self.reader.read(position, names)
-        return [picture_size(content[name], f"{self.where(position)}, {name}") for name in names]
+        return [picture_size(content[name], self.where(position, name)) for name in names]
 
     def frame_names(self, position: int) -> list[str]:
         """Suffixes of the sample's frames, in order."""
@@ -148,9 +170,9 @@ class Samples:
         Raises:
             DatasetError: the bytes are damaged.
         """
-        where = self.where(position)
+        where = self.where(position, name)
         if name.endswith(".mask.png"):
-            return torch.from_numpy(decode_mask(content, f"{where}, {name}") > 127)
+            return torch.from_numpy(decode_mask(content, where) > 127)
         return decode_picture(content, where)
 
     def homographies(self, position: int, content: bytes) -> Tensor | None:
@@ -169,9 +191,9 @@ class Samples:
         meta = _meta(content["meta.json"], where)
         return Sample(
             key=self._keys[position],
-            frames=[decode_picture(content[name], where) for name in names],
+            frames=[decode_picture(content[name], self.where(position, name)) for name in names],
             homographies=_homographies(meta, len(names), where),
-            gt=decode_picture(content[gt_name], where) if gt_name else None,
+            gt=decode_picture(content[gt_name], self.where(position, gt_name)) if gt_name else None,
             meta=meta,
         )
 
@@ -191,20 +213,27 @@ class Samples:
             depths = ["depth.npz"]
         else:
             depths = [f"{name.partition('.')[0]}.depth.npz" for name in frames]
-        groups = {"flow": ["flow.npz"], "occlusion": ["occlusion.png"], "depth": depths, "mask": masks}
+        groups = {
+            "flow": ["flow.npz"],
+            "occlusion": ["occlusion.png"],
+            "dynamic": ["dynamic.png"],
+            "depth": depths,
+            "mask": masks,
+        }
         wanted = {name: group for name, group in groups.items() if name in only and set(group) <= set(fields)}
         where = self.where(position)
         content = self.reader.read(position, ["meta.json", *(name for group in wanted.values() for name in group)])
         sizes = self._sizes(position, _meta(content["meta.json"], where))
 
         def grey(name: str, size: tuple[int, int]) -> Tensor:
-            pixels = decode_mask(content[name], f"{where}, {name}")
+            label = self.where(position, name)
+            pixels = decode_mask(content[name], label)
             if pixels.shape != size:
-                raise DatasetError(f"{where}, {name}: {pixels.shape[1]} x {pixels.shape[0]} pixels, unlike its frame")
+                raise DatasetError(f"{label}: {pixels.shape[1]} x {pixels.shape[0]} pixels, unlike its frame")
             return torch.from_numpy(pixels > 127)
 
         def arrays(name: str, shapes: dict[str, tuple[int, ...]]) -> list[Tensor]:
-            found = decode_arrays(content[name], f"{where}, {name}", shapes)
+            found = decode_arrays(content[name], self.where(position, name), shapes)
             return [torch.from_numpy(found[each]) for each in shapes]
 
         depth: list[Tensor] = []
@@ -215,6 +244,7 @@ class Samples:
         return Truth(
             flow=arrays("flow.npz", {"flow": (2, *sizes[0])})[0] if "flow" in wanted else None,
             occlusion=grey("occlusion.png", sizes[0]) if "occlusion" in wanted else None,
+            dynamic=grey("dynamic.png", sizes[0]) if "dynamic" in wanted else None,
             depths=depth if "depth" in wanted else None,
             masks=[grey(*each) for each in zip(masks, sizes, strict=True)] if "mask" in wanted else None,
         )

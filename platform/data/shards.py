@@ -21,7 +21,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -82,9 +82,20 @@ class DatasetInfo:
         except (ValueError, KeyError, TypeError):
             raise DatasetError(f"{url}/dataset.json is not a dataset description; render the dataset again") from None
 
+    def setting(self, name: str) -> Any:
+        """A setting by its name, wherever the generator keeps it; None where there is none."""
+        return _setting(self.settings, name)
+
     def save(self, url: str) -> None:
         """Write `dataset.json`, atomically."""
         publish_bytes(url, "dataset.json", (json.dumps(asdict(self), indent=1, sort_keys=True) + "\n").encode())
+
+
+def _setting(settings: dict[str, Any], name: str) -> Any:
+    if name in settings:
+        return settings[name]
+    nested = (each for each in settings.values() if isinstance(each, dict))
+    return next((found for each in nested if (found := _setting(each, name)) is not None), None)
 
 
 def resolve(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -236,6 +247,34 @@ def published_shards(url: str) -> set[str]:
     return {name.removesuffix(".tar") for name in names if name.endswith(".tar") and name[: -len(".tar")].isdigit()}
 
 
+class Reader(Protocol):
+    """Random access to the samples of a dataset, by position within a split, whatever they are stored in."""
+
+    url: str
+    split: str | None
+    info: DatasetInfo
+
+    def __len__(self) -> int: ...
+
+    @property
+    def keys(self) -> list[str]:
+        """Sample keys, in order: zero-padded numbers within the whole dataset."""
+
+    def shard(self, position: int) -> str:
+        """Name of the shard that holds a sample."""
+
+    def fields(self, position: int) -> list[str]:
+        """Suffixes of one sample."""
+
+    def file_of(self, position: int, suffix: str) -> str | None:
+        """The file that is a field or that it is made from, where it is one of its own."""
+
+    def read(self, position: int, suffixes: list[str] | None = None) -> dict[str, bytes]:
+        """Encoded fields of one sample, all or only those asked for."""
+
+    def __iter__(self) -> Iterator[dict[str, bytes]]: ...
+
+
 class ShardReader:
     """Random access to the samples of a dataset, by position within a split.
 
@@ -287,6 +326,10 @@ class ShardReader:
     def fields(self, position: int) -> list[str]:
         """Suffixes of one sample, in the order they were written."""
         return list(self._entries[position][2])
+
+    def file_of(self, position: int, suffix: str) -> str | None:
+        """None: a field of a shard is no file of its own."""
+        return None
 
     def read(self, position: int, suffixes: list[str] | None = None) -> dict[str, bytes]:
         """Encoded fields of one sample, all or only those asked for.

@@ -93,7 +93,7 @@ def sample_statistics(samples: Samples, position: int) -> SampleStatistics:
     overlap, motion = _planar(sample)
     shift = None
     if truth.flow is not None:
-        overlap, shift = _dense(sample, truth)
+        overlap, shift = _dense(sample, truth, samples.reader.info.setting("partial_flow") is True)
     return SampleStatistics(
         key=sample.key,
         overlap=overlap,
@@ -125,13 +125,16 @@ def _planar(sample: Sample) -> tuple[float | None, float | None]:
     return _mean(overlaps), _mean(motions)
 
 
-def _dense(sample: Sample, truth: Truth) -> tuple[float, float]:
-    """Overlap and parallax of a pair by its flow and occlusion."""
+def _dense(sample: Sample, truth: Truth, partial: bool) -> tuple[float | None, float | None]:
+    """Overlap and parallax of a pair by its flow and occlusion; of a partial flow, among the pixels with a flow."""
     assert truth.flow is not None
     positions = landing(truth.flow.numpy())
     hidden = None if truth.occlusion is None else truth.occlusion.numpy()
     visible = visible_pixels(positions, hidden, (sample.frames[1].shape[-2], sample.frames[1].shape[-1]))
-    return float(visible.mean()), parallax(positions, visible, _stored_fit(sample)).p90_percent
+    known = np.isfinite(positions).all(-1) if partial else np.ones(visible.shape, bool)
+    if not known.any():
+        return None, None
+    return float(visible[known].mean()), parallax(positions, visible, _stored_fit(sample)).p90_percent
 
 
 def _stored_fit(sample: Sample) -> Array | None:

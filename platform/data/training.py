@@ -6,10 +6,10 @@ from typing import Literal, Unpack
 
 from ...methods.errors import DatasetError
 from .augment import AugmentOptions
+from .layouts.opening import load_info
 from .loading import Batch, Share, TrainingBatches
 from .pairs import TrainingPairs, validation_pairs
 from .sequences import TrainingSequences, validation_sequences
-from .shards import DatasetInfo
 
 __all__ = ["Batch", "BatchKind", "TrainingBatches", "held_out", "training_batches"]
 
@@ -66,7 +66,7 @@ def held_out(kind: BatchKind, url: str, split: str, size: int, limit: int, frame
 
 def _check(kind: BatchKind, url: str, split: str) -> None:
     """Raise DatasetError where the dataset cannot give such batches, before any shard is opened."""
-    info = DatasetInfo.load(url)
+    info = load_info(url)
     if kind == "sequence" and info.kind == "pair":
         raise DatasetError(
             f"{url} holds pairs, but this method trains on sequences; make some with 'raylign render sidar'"

@@ -16,16 +16,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from ...methods.errors import DatasetError
+from .pictures import BROKEN_PICTURE, reason
 
-DENSE = ("flow", "occlusion", "depth", "mask")
+DENSE = ("flow", "occlusion", "dynamic", "depth", "mask")
 """What `Samples.truth` can read."""
-
-BROKEN_PICTURE = (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-"""What Pillow raises for damaged bytes."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +31,18 @@ class Truth:
     """Dense ground truth of one sample; None where the dataset has none, or where it was not asked for.
 
     Attributes:
-        flow: float32 `(2, H, W)` in pixels, from the reference into the source.
+        flow: float32 `(2, H, W)` in pixels, from the reference into the source; NaN where unknown, or where the point
+            lies behind the source's camera.
         occlusion: bool `(H, W)`, true where the reference pixel's point lies inside the source but is hidden there.
             Points that leave the source are not marked: the flow says so.
+        dynamic: bool `(H, W)`, true where something moves by itself.
         depths: float32 `(H, W)` per frame (a pair has two), along the optical axis, inf where nothing is seen.
         masks: bool `(H, W)` per frame, true on occluders.
     """
 
     flow: Tensor | None
     occlusion: Tensor | None
+    dynamic: Tensor | None
     depths: list[Tensor] | None
     masks: list[Tensor] | None
 
@@ -56,20 +57,7 @@ def decode_mask(content: bytes, where: str) -> NDArray[np.uint8]:
         with Image.open(io.BytesIO(content)) as picture:
             return np.asarray(picture.convert("L"))
     except BROKEN_PICTURE as error:
-        raise DatasetError(f"{where}: damaged picture ({_reason(error)})") from None
-
-
-def picture_size(content: bytes, where: str) -> tuple[int, int]:
-    """(height, width) of an encoded picture; only its header is read.
-
-    Raises:
-        DatasetError: the header is damaged; `where` names sample and field.
-    """
-    try:
-        with Image.open(io.BytesIO(content)) as picture:
-            return picture.height, picture.width
-    except BROKEN_PICTURE as error:
-        raise DatasetError(f"{where}: damaged picture ({_reason(error)})") from None
+        raise DatasetError(f"{where}: damaged picture ({reason(error)})") from None
 
 
 def decode_arrays(content: bytes, where: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[np.float32]]:
@@ -102,9 +90,5 @@ def decode_arrays(content: bytes, where: str, shapes: Mapping[str, tuple[int, ..
                 with archive.open(f"{name}.npy") as stream:
                     arrays[name] = npy.read_array(stream, allow_pickle=False)
     except (zipfile.BadZipFile, zlib.error, struct.error, ValueError, EOFError, OSError, NotImplementedError) as error:
-        raise DatasetError(f"{where}: damaged array file ({_reason(error)})") from None
+        raise DatasetError(f"{where}: damaged array file ({reason(error)})") from None
     return arrays
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()).split(" <_io")[0].replace(" identify image file", " tell what picture it is")

@@ -1,7 +1,8 @@
 """Reads every sample of a dataset and derives its ground truth a second time.
 
 Shards are compared with their indices, every field is decoded, and homographies, flow, occlusion, depth and figures
-are recomputed from the stored cameras (`check_sequence.py`, `check_pair.py`).
+are recomputed from the stored cameras (`check_sequence.py`, `check_pair.py`). Of a public dataset in its published
+folder, which has no shards and fewer fields, the same is asked of what it has.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from .samples import Samples, decode_picture
 from .shards import DatasetInfo, ShardReader, index_tar, published_shards, resolve, shard_name
 from .truth import decode_arrays, decode_mask
 
-PICTURES = (".png", ".webp", ".jpg", ".jpeg")
+PICTURES = (".png", ".webp", ".jpg", ".jpeg", ".ppm", ".pgm", ".bmp", ".tif", ".tiff")
 FLAT = 1
 """Grey levels between the darkest and the brightest value of each channel, up to which a frame is of one colour."""
 
@@ -65,7 +66,8 @@ def verify(url: str, *, advance: Callable[[int], None] = lambda _: None) -> list
         DatasetError: there is no dataset, or none of its samples can be found.
     """
     samples = Samples(url)
-    problems = list(_shard_problems(url, samples.reader))
+    reader = samples.reader
+    problems = list(_shard_problems(url, reader)) if isinstance(reader, ShardReader) else []
     found = for_each(range(len(samples)), lambda position: check_sample(samples, position), advance=advance)
     return problems + [problem for each in found for problem in each]
 
@@ -124,7 +126,7 @@ def _findings(samples: Samples, position: int) -> Iterator[Finding]:
     except (DatasetError, OSError) as error:
         yield "field", str(error)
         return
-    decoder = _Decoder(content, names)
+    decoder = _Decoder(content, names, {name: reader.file_of(position, name) or name for name in content})
     for name in content:
         yield from decoder.check(name)
     yield from decoder.frame_findings()
@@ -147,8 +149,9 @@ def _missing_fields(info: DatasetInfo, fields: list[str], frames: list[str]) -> 
 class _Decoder:
     """The decoded fields of one sample, and what was wrong with them."""
 
-    def __init__(self, content: dict[str, bytes], frames: list[str]) -> None:
-        self._content, self._frames = content, frames
+    def __init__(self, content: dict[str, bytes], frames: list[str], labels: dict[str, str]) -> None:
+        """`labels` says what errors call a field."""
+        self._content, self._frames, self._labels = content, frames, labels
         self._pictures: dict[str, Tensor] = {}
         self._grey: dict[str, NDArray[np.uint8]] = {}
         self._arrays: dict[str, dict[str, NDArray[np.float32]]] = {}
@@ -178,9 +181,9 @@ class _Decoder:
                 case size:
                     raise DatasetError(f"meta.json has the size {size}, not a width and a height")
         elif name.endswith(".mask.png") or name in ("occlusion.png", "dynamic.png"):
-            self._grey[name] = decode_mask(content, name)
+            self._grey[name] = decode_mask(content, self._labels[name])
         elif name.endswith(PICTURES):
-            self._pictures[name] = decode_picture(content, name)
+            self._pictures[name] = decode_picture(content, self._labels[name])
 
     def frame_findings(self) -> Iterator[Finding]:
         """Sizes, and frames of one colour; then the arrays, whose shapes follow from the sizes."""
@@ -201,7 +204,8 @@ class _Decoder:
         for name in self._content:
             if name.endswith(".npz"):
                 try:
-                    self._arrays[name] = decode_arrays(self._content[name], name, self._shapes(name, sizes))
+                    shapes = self._shapes(name, sizes)
+                    self._arrays[name] = decode_arrays(self._content[name], self._labels[name], shapes)
                 except DatasetError as error:
                     self.sound = False
                     yield "field", str(error)
@@ -227,6 +231,7 @@ class _Decoder:
         frames = [self._pictures[name] for name in self._frames]
         if info.kind == "pair":
             depth = self._arrays.get("depth.npz")
+            sizes = [(int(frame.shape[-2]), int(frame.shape[-1])) for frame in frames]
             fields = PairFields(
                 source=frames[1],
                 gt=gt,
@@ -234,6 +239,8 @@ class _Decoder:
                 occlusion=self._grey.get("occlusion.png"),
                 depths=(depth["ref"], depth["src"]) if depth else None,
                 meta=self._meta,
+                reference_size=sizes[0],
+                partial_flow=info.setting("partial_flow") is True,
             )
             yield from pair_findings(fields)
             return
@@ -248,18 +255,10 @@ class _Decoder:
                 masks=masks if len(masks) == whole else [],
                 depths=depths if len(depths) == whole else [],
                 meta=self._meta,
-                occluders_hidden=_setting(info.settings, "occluders_hidden") is True,
+                occluders_hidden=info.setting("occluders_hidden") is True,
             )
         )
 
 
 def _is_flat(picture: Tensor) -> bool:
     return bool((picture.amax((1, 2)) - picture.amin((1, 2)) <= FLAT).all())
-
-
-def _setting(settings: dict[str, Any], name: str) -> Any:
-    """A setting by its name, wherever the generator keeps it."""
-    if name in settings:
-        return settings[name]
-    nested = (each for each in settings.values() if isinstance(each, dict))
-    return next((found for each in nested if (found := _setting(each, name)) is not None), None)
