@@ -41,6 +41,10 @@ class AlignOptions:
     """A method's name; auto takes the champion if there is one, else sift."""
     checkpoint: str | None = None
     """A checkpoint folder, or a model of 'raylign models': champion, a version number or a run's name."""
+    weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Published weights of the method (.safetensors, .pth, .ckpt), for those that need them."""
+    pretrained: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Take the published weights from torch's cache, or download them there."""
     save_transform: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
     """Also write flow (pixels, reference to source), mask, confidence and homography."""
     report: Annotated[Path | None, tyro.conf.arg(metavar="FILE.html")] = None
@@ -70,7 +74,13 @@ def main(arguments: Sequence[str]) -> None:
     labelled |= {f"SRC {source}": source for source in options.sources}
     sizes = {label: check_image(path, label) for label, path in labelled.items()}
     check_fits(format_name, sizes[f"REF {options.reference}"], f"--out {options.out}")
-    choice = choose_model(options.method, options.checkpoint, options.tracking_uri)
+    choice = choose_model(
+        options.method,
+        options.checkpoint,
+        options.tracking_uri,
+        weights=None if options.weights is None else str(options.weights),
+        pretrained=options.pretrained,
+    )
     aligner = load_model(choice)
 
     reference = read_image(options.reference, f"REF {options.reference}")

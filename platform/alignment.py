@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..methods.errors import CheckpointError, InputError, RaylignError, UnreliableAlignmentError
-from ..methods.registry import load, names
+from ..methods.registry import load, names, needs_weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +48,10 @@ class ModelChoice:
     """Number in the model registry, where it comes from there."""
     metrics: tuple[tuple[str, float], ...] = ()
     """What its training measured last."""
+    weights: str | None = None
+    """File with the published weights of a method that needs them."""
+    pretrained: bool = False
+    """Whether to take those weights from torch's cache, or to download them there."""
 
 
 @dataclass(frozen=True)
@@ -71,20 +75,37 @@ class AlignedPicture:
     homography (a list of them for several sources), overlap (the covered share of the reference), seconds."""
 
 
-def choose_model(method: str = AUTO, checkpoint: str | None = None, tracking_uri: str | None = None) -> ModelChoice:
-    """Turn the options `--method`, `--checkpoint` and `--tracking-uri` into one model.
+def choose_model(
+    method: str = AUTO,
+    checkpoint: str | None = None,
+    tracking_uri: str | None = None,
+    *,
+    weights: str | None = None,
+    pretrained: bool = False,
+) -> ModelChoice:
+    """Turn the options `--method`, `--checkpoint`, `--tracking-uri`, `--weights`, `--pretrained` into one model.
 
     Args:
         method: a name of `raylign.methods.names()`, or `auto`: the champion if there is one, else `sift`. A learned
             method without `checkpoint` means its newest trained model.
         checkpoint: a checkpoint folder, or what `raylign models` lists: `champion`, a version number or a run's name.
         tracking_uri: address of the MLflow store.
+        weights: file with published weights, for a method that needs them.
+        pretrained: take those weights from torch's cache, or download them there.
 
     Raises:
-        InputError: unknown method, no such model, or a checkpoint of another method than `method`.
+        InputError: unknown method, no such model, a checkpoint of another method than `method`, or published weights
+            for a method that takes none.
     """
     if method != AUTO and method not in names():
         raise InputError(f"--method: '{method}' is not one of {AUTO}, {', '.join(names())}")
+    if weights is not None or pretrained:
+        option = "--pretrained" if pretrained else "--weights"
+        wanting = [name for name in names() if needs_weights(name)]
+        if checkpoint is not None:
+            raise InputError(f"{option} and --checkpoint exclude each other; give one")
+        if method not in wanting:
+            raise InputError(f"{option} is for --method {', '.join(wanting)}; leave it out")
     if checkpoint is not None:
         choice = _checkpoint(checkpoint, tracking_uri)
         if method not in (AUTO, choice.method):
@@ -93,7 +114,8 @@ def choose_model(method: str = AUTO, checkpoint: str | None = None, tracking_uri
     if method == AUTO:
         return _champion(tracking_uri) or ModelChoice(FALLBACK_METHOD, FALLBACK_METHOD, FALLBACK_METHOD)
     if method in names(learned=False):
-        return ModelChoice(method, method, method)
+        file = None if weights is None else str(Path(weights).expanduser().resolve())
+        return ModelChoice(method, method, method, weights=file, pretrained=pretrained)
     return registered_model(method, tracking_uri)
 
 
@@ -102,10 +124,12 @@ def load_model(choice: ModelChoice) -> Aligner:
 
     Raises:
         CheckpointError: its files are incomplete or damaged.
+        MissingWeightsError: the method needs published weights, and `choice` names none.
+        InputError: those weights cannot be had, or do not fit.
     """
     import torch
 
-    aligner = load(choice.target)
+    aligner = load(choice.target, weights=choice.weights, pretrained=choice.pretrained)
     if isinstance(aligner, torch.nn.Module):
         aligner.eval().requires_grad_(False)
         if torch.cuda.is_available():
@@ -113,7 +137,14 @@ def load_model(choice: ModelChoice) -> Aligner:
     return aligner
 
 
-def align_images(aligner: Aligner, reference: Tensor, sources: Sequence[Tensor], choice: ModelChoice) -> AlignedPicture:
+def align_images(
+    aligner: Aligner,
+    reference: Tensor,
+    sources: Sequence[Tensor],
+    choice: ModelChoice,
+    *,
+    threads: int | None = None,
+) -> AlignedPicture:
     """Align pictures, the same way in every process of one machine.
 
     Args:
@@ -121,6 +152,7 @@ def align_images(aligner: Aligner, reference: Tensor, sources: Sequence[Tensor],
         reference: `(3, H, W)`, RGB in [0, 1].
         sources: each `(3, h, w)`; several must have one size.
         choice: the model, for the facts.
+        threads: CPU threads; None means one for each CPU that this process may use.
 
     Raises:
         InputError: more sources than the method takes, or of several sizes.
@@ -137,7 +169,7 @@ def align_images(aligner: Aligner, reference: Tensor, sources: Sequence[Tensor],
         raise InputError(f"SRC: several sources must have one size, these have {told}")
     device = next(aligner.parameters()).device if isinstance(aligner, torch.nn.Module) else torch.device("cpu")
     start = time.perf_counter()
-    with _same_everywhere():
+    with same_everywhere(threads or usable_cpus()):
         alignment = aligner.align(reference[None].to(device), torch.stack(list(sources))[None].to(device))
     seconds = time.perf_counter() - start
     _check_finite(alignment, choice)
@@ -200,12 +232,11 @@ def usable_cpus() -> int:
 
 
 @contextlib.contextmanager
-def _same_everywhere() -> Iterator[None]:
+def same_everywhere(threads: int) -> Iterator[None]:
     """Have threads, random numbers and GPU kernels chosen alike in every process; the caller's random state stays."""
     import cv2
     import torch
 
-    threads = usable_cpus()
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     cv2.setRNGSeed(0)

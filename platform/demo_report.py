@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..methods.errors import RaylignError
 from .data.preview import contact_sheet
 from .data.shards import DatasetInfo
-from .evaluation.command import table_cells
+from .evaluation.tables import plain_cells, tables
 from .report import figure, page, picture, plots, slider, table
 from .runs import write_text
 from .training.history import read_history
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("psnr_overlap", "ssim_overlap", "overlap", "corner_error", "seconds")
 """Metrics in the report's table; `evaluation.html` has all of them."""
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    [found] = tables(rows, _COLUMNS)
+    header, cells, _ = plain_cells(found, found.metrics)
+    return table(header, cells)
 
 
 def write_report(folder: Path, steps: dict[str, Step], served: dict[str, Any], timings: dict[str, float]) -> float:
@@ -60,7 +66,7 @@ def write_report(folder: Path, steps: dict[str, Step], served: dict[str, Any], t
         ),
         ("Training", curves(read_history(Path("runs/train/demo")))),
         ("Sweep", _sweep(Path("runs/tune/demo"))),
-        (f"Held-out scenes {first} to {end - 1}", table(*table_cells(rows, _COLUMNS))),
+        (f"Held-out scenes {first} to {end - 1}", _table(rows)),
         ("One held-out pair, served", _pair(served)),
         ("What ran", "\n".join(ran)),
     ]

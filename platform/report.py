@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import io
+import json
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -42,25 +45,66 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--back); b
 .slider::after { content: ""; position: absolute; top: 0; bottom: 0; left: var(--cut, 50%); width: 2px;
   background: #fff; box-shadow: 0 0 3px #000; pointer-events: none }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(230px, 1fr)); gap: 1rem }
+nav { display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; margin: -.8rem 0 1.8rem; font-size: .93rem }
+a { color: var(--mark) }
 figure { margin: 0 } figcaption { color: var(--soft); font-size: .88rem; line-height: 1.4; margin-top: .35rem }
 """
 
 
-def page(title: str, sections: Sequence[tuple[str, str]], lead: str = "") -> str:
+def page(
+    title: str,
+    sections: Sequence[tuple[str, str]],
+    lead: str = "",
+    *,
+    style: str = "",
+    script: str = "",
+    contents: bool = False,
+) -> str:
     """A whole HTML page.
 
     Args:
         title: plain text.
         sections: heading (plain text) and body (HTML) of each.
         lead: one plain sentence under the title.
+        style: further CSS.
+        script: JavaScript that runs when the page is read. The page then runs no other script, handlers in attributes
+            included, and loads nothing: a content security policy sees to it.
+        contents: whether to list the sections under the title.
     """
-    body = "\n".join(f"<section>\n<h2>{html.escape(head)}</h2>\n{content}\n</section>" for head, content in sections)
+    places = [re.sub(r"\W+", "-", head.lower()).strip("-") for head, _ in sections]
+    marks = [f' id="{place}"' if contents else "" for place in places]
+    body = "\n".join(
+        f"<section{mark}>\n<h2>{html.escape(head)}</h2>\n{content}\n</section>"
+        for mark, (head, content) in zip(marks, sections, strict=True)
+    )
+    links = " ".join(
+        f'<a href="#{place}">{html.escape(head)}</a>' for place, (head, _) in zip(places, sections, strict=True)
+    )
+    listed = f'<nav aria-label="contents">{links}</nav>\n' if contents else ""
+    policy, code = "", ""
+    if script:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        rules = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+        policy = f'<meta http-equiv="Content-Security-Policy" content="{rules}">\n'
+        code = f"<script>{script}</script>\n"
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f'<h1>{html.escape(title)}</h1>\n<p class="lead">{html.escape(lead)}</p>\n{body}\n</main>\n</body>\n</html>\n'
+        f"{policy}<title>{html.escape(title)}</title>\n<style>{_STYLE}{style}</style>\n</head>\n<body>\n<main>\n"
+        f'<h1>{html.escape(title)}</h1>\n<p class="lead">{html.escape(lead)}</p>\n{listed}{body}\n</main>\n'
+        f"{code}</body>\n</html>\n"
     )
+
+
+def embedded(name: str, content: object) -> str:
+    """Data for the page's script, which reads it with `JSON.parse(document.getElementById(name).textContent)`.
+
+    Raises:
+        ValueError: a number is not finite, which JSON does not know.
+    """
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    # "</script>" and "<!--" in a string would end the element or change how it is read.
+    return f'<script type="application/json" id="{name}">{text.replace("<", chr(92) + "u003c")}</script>'
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -76,9 +120,10 @@ def picture(png: bytes, caption: str = "") -> str:
     return f"<figure>{image}<figcaption>{html.escape(caption)}</figcaption></figure>" if caption else image
 
 
-def data_uri(png: bytes) -> str:
-    """PNG bytes as a data URI."""
-    return "data:image/png;base64," + base64.b64encode(png).decode()
+def data_uri(picture: bytes) -> str:
+    """The bytes of a PNG, JPEG or WebP file as a data URI."""
+    kind = "jpeg" if picture.startswith(b"\xff\xd8") else "webp" if picture.startswith(b"RIFF") else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
 def figure(drawn: Figure) -> str:

@@ -18,7 +18,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
 from ..methods.errors import InputError
-from ..methods.registry import names, summary
+from ..methods.registry import names, needs_weights, summary
 from ..platform.alignment import AUTO, CHAMPION, ModelChoice, choose_model, registered_model
 from ..platform.tracking import TrackingError
 from .api import build_api
@@ -132,7 +132,8 @@ def served_models(settings: ServeSettings) -> list[ServedModel]:
     others = [
         ServedModel(ModelChoice(name, name, name), (name,), summary(name))
         for name in names(learned=False)
-        if name not in chosen.names
+        # Weights that others have published are not fetched by a service.
+        if name not in chosen.names and not needs_weights(name)
     ]
     return [chosen, *others]
 

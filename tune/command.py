@@ -170,10 +170,10 @@ def _check(sweep: SweepOptions, loop: LoopOptions) -> None:
 
 def _check_training(spec: TrainingSpec, space: Space) -> None:
     """Tell wrong input before any trial starts."""
-    from ..platform.data.shards import ShardReader
+    from ..platform.data.layouts.opening import open_reader
 
     for split in ("train", "val"):
-        ShardReader(spec.data, split)
+        open_reader(spec.data, split)
     for name in space:
         part, _, key = name.partition(".")
         if part == "model" and key not in spec.model:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,127 +13,200 @@ import tyro
 from ...methods.errors import InputError
 from ..arguments import parse
 from ..progress import Progress
-from ..runs import absolute_url, write_text
+from ..runs import RUNS, run_folder, write_text
+from .cases import Task
 
 if TYPE_CHECKING:
-    from ..alignment import ModelChoice
+    from .outputs import Evaluation
 
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """Measure methods and checkpoints on the pairs (0, k) of a dataset's split, all under one protocol."""
+    """Measure methods and checkpoints on datasets, all under one protocol.
 
-    data: str
-    """Dataset: a local path or URL."""
+    Pair methods are measured on the pairs (0, k) of a dataset, methods that take sets (mean, median, ...) on whole
+    sequences with a true picture: as they are, and brought together by the true homographies. Run the same command
+    again to go on after an interruption; what is measured already is not measured again.
+    """
+
+    data: Annotated[tuple[str, ...], tyro.conf.arg(metavar="URL [URL ...]")] = ()
+    """Datasets: local paths or URLs of shards, or folders of public datasets; URL#SPLIT takes another split."""
     methods: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME [NAME ...]")] = ("identity", "sift", "champion")
-    """Methods by name, checkpoint folders, or registered models ('champion', a version, a run's name)."""
+    """Methods by name, checkpoint folders, or registered models ('champion', a version, a run's name); 'all' for every
+    method that can run here."""
     split: str = "test"
-    """Split of the dataset."""
+    """Split of the datasets."""
     limit: int | None = None
-    """At most so many pairs, spread over the split."""
+    """At most so many cases of each dataset and task, evenly spread."""
+    tasks: Annotated[tuple[Task, ...], tyro.conf.arg(metavar="TASK [TASK ...]")] = ("pair", "set", "aligned")
+    """What to measure: pairs; sets of shots; sets that are aligned already."""
+    name: str = "default"
+    """Name of the run folder, runs/evaluate/NAME."""
+    workers: int | None = None
+    """Worker processes; default: as many as there is room for. One worker without --address needs no Ray."""
+    address: str | None = None
+    """Ray cluster; default: RAY_ADDRESS, else this machine. Its machines must see the data at the same place."""
+    threads: int = 1
+    """CPU threads of one alignment. Times are told for it, and sums in floating point depend on it."""
+    gpus_per_worker: float = 0.0
+    """GPUs, or a part of one, that each worker takes."""
+    weights: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=FILE")] = ()
+    """Published weights of methods that have some (loftr, raft): safetensors, or a state dict of PyTorch."""
+    lpips_weights: str | None = None
+    """Weights of torchvision's AlexNet for LPIPS; without them the column is empty."""
+    pretrained: bool = False
+    """Take published weights (loftr, raft, LPIPS) from torch's cache, or fetch them."""
+    fresh: bool = False
+    """Measure again what is measured already."""
+    compare: Annotated[tuple[str, str] | None, tyro.conf.arg(metavar="A B")] = None
+    """Compare two of the methods case by case, and tell which one wins where."""
+    paper: str | None = None
+    """Print the numbers of a paper (000 to 004) beside ours; without --data those of the last run of this name."""
+    gallery: int = 4
+    """Cases of each method and dataset in the report's gallery, the worst first."""
     json: Path | None = None
     """Write the table as JSON to this file."""
+    csv: Path | None = None
+    """Write the table as CSV to this file."""
+    latex: Path | None = None
+    """Write the table as LaTeX to this file."""
+    markdown: Path | None = None
+    """Write the table as Markdown to this file."""
     html: Path | None = None
-    """Write the table as a self-contained page to this file."""
-    tracking_uri: str | None = field(default=None)
-    """MLflow tracking URI for registered models."""
+    """Write the report, which is in the run folder anyway, to this file as well."""
+    tracking_uri: str | None = None
+    """MLflow tracking URI of the registered models and of this run."""
+
+    def check(self) -> None:
+        """Find what is wrong before any work is done.
+
+        Raises:
+            InputError: with the option's name.
+        """
+        for flag, value, least in (
+            ("--limit", self.limit, 1),
+            ("--workers", self.workers, 1),
+            ("--threads", self.threads, 1),
+            ("--gallery", self.gallery, 0),
+            ("--gpus-per-worker", self.gpus_per_worker, 0),
+        ):
+            if value is not None and value < least:
+                raise InputError(f"{flag} must be at least {least}")
+        if not self.data and self.paper is None:
+            raise InputError("--data is missing; give one or more datasets")
+        for path in (self.json, self.csv, self.latex, self.markdown, self.html):
+            if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+                raise InputError(f"{path} cannot be written: it is a folder, or its folder does not exist")
+
+
+_CHANGE_NO_NUMBER = frozenset(
+    {
+        *("json", "csv", "latex", "markdown", "html", "tracking_uri", "name", "fresh", "compare", "paper", "gallery"),
+        *("address", "workers"),
+    }
+)
+"""Options that the settings of a table do not tell."""
 
 
 def main(arguments: list[str]) -> int:
     """Run the command."""
     options = parse(EvaluateOptions, arguments, "evaluate")
-    if options.limit is not None and options.limit < 1:
-        raise InputError("--limit must be at least 1")
-    for path in (options.json, options.html):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise InputError(f"the folder of {path} does not exist; make it or choose another place")
-    from ..alignment import load_model
-    from ..data.samples import Samples
-    from .evaluate import evaluate, summarise
+    options.check()
+    from .papers import beside, html, paper_of, text
 
-    url = absolute_url(options.data)
-    samples = Samples(url, options.split)
-    choices = [choose(name, options.tracking_uri) for name in options.methods]
-    models = [(choice, load_model(choice)) for choice in choices]
-    pairs = sum(len(samples.frame_names(position)) - 1 for position in range(len(samples)))
-    pairs = min(pairs, options.limit or pairs)
-    with Progress("evaluating", pairs * len(models), "pair") as bar:
-        results = evaluate(models, url, options.split, limit=options.limit, advance=bar.advance)
-    rows = summarise(results, samples.reader.info.generator)
-    settings = {**asdict(options), "data": url, "seed": samples.reader.info.seed}
-    document = {"rows": rows, "settings": {name: value for name, value in settings.items() if name not in _UNSHOWN}}
-    print_table(rows)
-    if options.json:
-        write_text(options.json, json.dumps(document, indent=1, default=str) + "\n")
-    if options.html:
-        write_text(options.html, html_page(rows, url, options.split))
+    paper = None if options.paper is None else paper_of(options.paper)
+    if not options.data:
+        table = _last_table(options.name)
+        if paper is not None:
+            print(text(beside(paper, table["rows"], table["settings"])))
+        return 0
+    evaluation = _evaluate(options)
+    comparison = None if paper is None else beside(paper, evaluation.rows, evaluation.settings)
+    _tell(options, evaluation)
+    if comparison is not None:
+        print("\n" + text(comparison))
+    from .outputs import track, write_report, write_tables
+
+    write_tables(evaluation, options.json, options.csv, options.latex, options.markdown)
+    write_report(evaluation, options.gallery, options.html, "" if comparison is None else html(comparison))
+    track(evaluation, options.name, asdict(options), options.tracking_uri)
+    print(f"report  {evaluation.folder / 'report.html'}", file=sys.stderr)
     return 0
 
 
-_UNSHOWN = ("json", "html", "tracking_uri")
+def _last_table(name: str) -> dict[str, Any]:
+    """The table of the last evaluation of this name; empty if there is none."""
+    path = RUNS / "evaluate" / name / "table.json"
+    if not path.exists():
+        return {"rows": [], "settings": {}}
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
 
 
-def choose(name: str, tracking_uri: str | None) -> ModelChoice:
-    """A classical method by name, a checkpoint folder, or a registered model.
+def _evaluate(options: EvaluateOptions) -> Evaluation:
+    """Measure what is not measured yet."""
+    import yaml
 
-    Raises:
-        InputError: it is none of the three.
-    """
-    from ...methods.registry import names
-    from ..alignment import choose_model
+    from .datasets import SCORED, EvaluationSet, choose_datasets
+    from .evaluate import evaluate, make_plan
+    from .farm import FarmOptions
+    from .models import choose_models
+    from .outputs import Evaluation
+    from .store import Parts
+    from .summary import summarise
+    from .work import WorkOptions
 
-    if name in names(learned=False):
-        return choose_model(name)
-    try:
-        return choose_model(checkpoint=name, tracking_uri=tracking_uri)
-    except InputError as error:
-        raise InputError(f"--methods {name}: no method, checkpoint folder or trained model ({error})") from None
-
-
-_UNITS = {"psnr_overlap": "dB", "psnr": "dB", "corner_error": "px", "e2": "px", "seconds": "s"}
-
-
-def table_cells(rows: list[dict[str, Any]], metrics: Sequence[str] | None = None) -> tuple[list[str], list[list[str]]]:
-    """Header and cells of the table: mean ± half of the 95 % interval, a dash where a method has no such metric.
-
-    Args:
-        rows: from `summarise`.
-        metrics: the columns; None means all that any method has.
-    """
-    from .evaluate import METRICS
-
-    shown = [name for name in metrics or METRICS if any(name in row["metrics"] for row in rows)]
-    header = ["method", "pairs", *(f"{name} ({_UNITS[name]})" if name in _UNITS else name for name in shown)]
-    cells = []
-    for row in rows:
-        line = [row["method"], str(row["n"])]
-        for name in shown:
-            entry = row["metrics"].get(name)
-            digits = 2 if name in _UNITS and name != "seconds" else 3
-            line.append("-" if entry is None else f"{entry['mean']:.{digits}f} ± {entry['ci95']:.{digits}f}")
-        cells.append(line)
-    return header, cells
-
-
-def print_table(rows: list[dict[str, Any]]) -> None:
-    """Print the table to standard output: boxed in a terminal, tab-separated elsewhere."""
-    header, cells = table_cells(rows)
-    if not sys.stdout.isatty():
-        for line in [header, *cells]:
-            print("\t".join(line))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    shown = Table(*header)
-    for line in cells:
-        shown.add_row(*line)
-    Console().print(shown)
+    datasets = [EvaluationSet(each) for each in choose_datasets(options.data, options.split, options.limit)]
+    models, left_out = choose_models(
+        options.methods,
+        weights=options.weights,
+        pretrained=options.pretrained,
+        tracking_uri=options.tracking_uri,
+    )
+    labels = [model.name for model in models]
+    for name in options.compare or ():
+        if name not in labels:
+            raise InputError(f"--compare: '{name}' is not measured; choose two of {', '.join(labels)}")
+    plan = make_plan(models, datasets, options.tasks)
+    work = WorkOptions(options.threads, options.lpips_weights, options.pretrained)
+    if work.measures_lpips:
+        work.load_lpips()  # wrong weights are told before any work is done
+    folder = run_folder("evaluate", options.name)
+    write_text(folder / "config.yaml", yaml.safe_dump(json.loads(json.dumps(asdict(options), default=str))))
+    parts = Parts(folder / "parts", work, {dataset.choice.label: dataset.digest() for dataset in datasets})
+    with Progress("evaluating", plan.cases, "case") as bar:
+        results = evaluate(
+            plan,
+            parts,
+            work,
+            FarmOptions(options.workers, options.gpus_per_worker),
+            address=options.address,
+            fresh=options.fresh,
+            advance=bar.advance,
+        )
+    scored = [dataset.choice.label for dataset in datasets if dataset.layout in SCORED]
+    settings = {
+        **{name: value for name, value in asdict(options).items() if name not in _CHANGE_NO_NUMBER},
+        "datasets": [dataset.facts() for dataset in datasets],
+        "models": [{"name": m.name, "method": m.method, "version": m.version} for m in models],
+        "left_out": left_out | plan.left_out,
+    }
+    rows = summarise(results, scored=scored, lpips=work.measures_lpips)
+    return Evaluation(folder, rows, settings, results, plan.jobs, work)
 
 
-def html_page(rows: list[dict[str, Any]], url: str, split: str) -> str:
-    """The table as a self-contained page."""
-    from ..report import page, table
+def _tell(options: EvaluateOptions, evaluation: Evaluation) -> None:
+    """Print the table, what is not in it, and the comparison that was asked for."""
+    from .compare import compare, describe
+    from .summary import RANKING
+    from .tables import print_tables
 
-    lead = f"Pairs (0, k) of split '{split}' of {url}; mean ± half of the 95 % bootstrap interval over scenes."
-    return page("raylign: evaluation", [("Table", table(*table_cells(rows)))], lead)
+    print_tables(evaluation.rows)
+    for name, why in evaluation.settings["left_out"].items():
+        print(f"left out: {name}: {why}", file=sys.stderr)
+    if options.compare is not None:
+        first, second = options.compare
+        for metric in dict.fromkeys(RANKING.values()):
+            comparisons = compare(evaluation.results, first, second, metric)
+            if comparisons:
+                print("\n" + describe(comparisons))

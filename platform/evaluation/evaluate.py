@@ -1,125 +1,117 @@
-"""One protocol for every method: the pairs (0, k) of a split, at full resolution, measured alike."""
+"""One protocol for every method: models times datasets, in parallel, resumable, the same numbers whenever it is run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
-import numpy as np
-from torch import Tensor
+from ...methods.errors import InputError
+from ...methods.registry import takes_sets
+from ..alignment import ModelChoice
+from .cases import Task
+from .datasets import EvaluationSet
+from .farm import FarmOptions, run_here, run_on_ray
+from .results import CaseResult
+from .store import Parts
+from .work import Job, WorkOptions
 
-from ...methods.aligner import Aligner
-from ...methods.errors import DatasetError
-from ..alignment import ModelChoice, align_images
-from ..data.samples import Samples, float_image
-from .metrics import homography_metrics, picture_metrics
-
-METRICS = (
-    "psnr_overlap",
-    "ssim_overlap",
-    "overlap",
-    "psnr",
-    "ssim",
-    "rmse",
-    "corner_error",
-    "e1",
-    "e2",
-    "seconds",
-)
-"""Columns of the table, in order."""
+JOB_CASES: dict[Task, int] = {"pair": 8, "set": 2, "aligned": 2}
+"""Cases of a job: what the death of a worker can cost, against what a message costs."""
 
 
 @dataclass(frozen=True)
-class PairResult:
-    """The metrics of one method on one pair."""
+class Plan:
+    """All jobs, and the models that have none."""
 
-    method: str
-    key: str
-    frame: int
-    metrics: dict[str, float]
+    jobs: list[Job]
+    left_out: dict[str, str]
+    """Model to the reason."""
+
+    @property
+    def cases(self) -> int:
+        """How many alignments that is."""
+        return sum(job.count for job in self.jobs)
+
+
+def make_plan(models: Sequence[ModelChoice], datasets: Sequence[EvaluationSet], tasks: Sequence[Task]) -> Plan:
+    """Which model is measured on what: pair methods on pairs, methods that take sets on sets.
+
+    Raises:
+        InputError: nothing is left to measure.
+    """
+    jobs: list[Job] = []
+    left_out: dict[str, str] = {}
+    for model in models:
+        own: tuple[Task, ...] = ("set", "aligned") if takes_sets(model.method) else ("pair",)
+        before = len(jobs)
+        for dataset in datasets:
+            for task in [each for each in own if each in tasks]:
+                for first in range(0, dataset.count(task), JOB_CASES[task]):
+                    count = min(JOB_CASES[task], dataset.count(task) - first)
+                    jobs.append(Job(model, dataset.choice, task, first, count))
+        if len(jobs) == before:
+            needs = "sets of shots with a true picture" if takes_sets(model.method) else "pairs"
+            left_out[model.name] = f"it aligns {needs}, and the datasets and tasks chosen have none"
+    if not jobs:
+        raise InputError(f"nothing to measure: {'; '.join(f'{name}: {why}' for name, why in left_out.items())}")
+    return Plan(jobs, left_out)
 
 
 def evaluate(
-    models: list[tuple[ModelChoice, Aligner]],
-    url: str,
-    split: str,
+    plan: Plan,
+    parts: Parts,
+    options: WorkOptions,
+    farm: FarmOptions,
     *,
-    limit: int | None = None,
+    address: str | None = None,
+    fresh: bool = False,
     advance: Callable[[int], None] = lambda _: None,
-) -> list[PairResult]:
-    """Run every aligner on every pair (0, k) of a split.
+) -> list[CaseResult]:
+    """Do the jobs of a plan that are not done yet.
+
+    One worker without a cluster's address is this process: there Ray would only cost time.
 
     Args:
-        models: what to measure.
-        url: the dataset.
-        split: one of its splits.
-        limit: at most so many pairs, spread over the samples; None means all.
-        advance: called with 1 after each aligned pair.
+        plan: from `make_plan`.
+        parts: where results are kept as they come.
+        options: what every worker does alike.
+        farm: how many workers.
+        address: of a Ray cluster.
+        fresh: measure again what is there already.
+        advance: called with the number of cases that have just been measured or found.
 
     Returns:
-        One result per method and pair, in that order.
+        Results in the order of the plan, whoever measured them when.
 
     Raises:
-        DatasetError: the split is missing or has no pair.
+        RaylignError: a case cannot be read, a model not be loaded, a worker not be placed.
     """
-    samples = Samples(url, split)
-    plan = [(position, k) for position in range(len(samples)) for k in range(1, len(samples.frame_names(position)))]
-    if not plan:
-        raise DatasetError(f"split '{split}' of {url} has no pair: every sample has a single frame")
-    if limit is not None and limit < len(plan):
-        plan = [plan[round(step * (len(plan) - 1) / max(1, limit - 1))] for step in range(limit)]
-    results = []
-    for choice, aligner in models:
-        position = -1
-        for index, k in plan:
-            if index != position:
-                position, sample = index, samples[index]
-            reference, source = float_image(sample.frames[0]), float_image(sample.frames[k])
-            metrics = measure(choice, aligner, reference, source, sample.homography(0, k))
-            results.append(PairResult(choice.name, sample.key, k, metrics))
-            advance(1)
-    return results
+    results = {job: None if fresh else parts.read(job) for job in plan.jobs}
+    advance(sum(job.count for job, found in results.items() if found is not None))
+    todo = [job for job, found in results.items() if found is None]
+
+    def done(job: Job, measured: list[CaseResult]) -> None:
+        parts.write(job, measured)
+        if job in results:
+            results[job] = measured
+        advance(job.count)
+
+    if todo and farm.workers == 1 and address is None:
+        run_here(todo, options, done)
+    elif todo:
+        from ..cluster import ray_session
+
+        with ray_session(address) if todo else nullcontext():
+            run_on_ray(todo, options, farm, done)
+    # A job that was cut into cases lies in their parts.
+    found = [measured if measured is not None else parts.read(job) for job, measured in results.items()]
+    return [result for each in found for result in each or []]
 
 
-def measure(
-    choice: ModelChoice, aligner: Aligner, reference: Tensor, source: Tensor, homography: Tensor | None
-) -> dict[str, float]:
-    """Align one pair and measure it; pictures `(3, H, W)` in [0, 1], true homography `(3, 3)` or None."""
-    found = align_images(aligner, reference, [source], choice)
-    metrics = picture_metrics(reference, found.image, found.mask[None])
-    if homography is not None and found.homography is not None:
-        metrics |= homography_metrics(found.homography[0], homography, *reference.shape[-2:])
-    return {**metrics, "seconds": found.facts["seconds"]}
+def run_folder_of(name: str) -> Path:
+    """Folder of the evaluation `name`."""
+    from ..runs import run_folder
 
-
-def summarise(results: list[PairResult], dataset: str) -> list[dict[str, Any]]:
-    """Rows of the table, best psnr_overlap first: mean, standard deviation and 95 % confidence half-width.
-
-    The half-width is that of the mean's bootstrap percentiles (1,000 resamples of the samples' means, fixed seed):
-    pairs of one scene are not independent, so scenes are resampled, not pairs.
-    """
-    rows = []
-    for label in dict.fromkeys(result.method for result in results):
-        own = [result for result in results if result.method == label]
-        metrics = {}
-        for name in METRICS:
-            values = [(result.key, result.metrics[name]) for result in own if name in result.metrics]
-            if values:
-                metrics[name] = _statistics(values)
-        rows.append({"method": label, "dataset": dataset, "n": len(own), "metrics": metrics})
-    return sorted(rows, key=lambda row: -row["metrics"]["psnr_overlap"]["mean"])
-
-
-def _statistics(values: list[tuple[str, float]]) -> dict[str, float]:
-    numbers = np.array([value for _, value in values], dtype=np.float64)
-    by_key: dict[str, list[float]] = {}
-    for key, value in values:
-        by_key.setdefault(key, []).append(value)
-    totals = np.array([sum(group) for group in by_key.values()])
-    counts = np.array([len(group) for group in by_key.values()])
-    pick = np.random.default_rng(0).integers(len(totals), size=(1000, len(totals)))
-    means = totals[pick].sum(1) / counts[pick].sum(1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    spread = float(numbers.std(ddof=1)) if len(numbers) > 1 else 0.0
-    return {"mean": float(numbers.mean()), "std": spread, "ci95": float(high - low) / 2}
+    return run_folder("evaluate", name)

@@ -123,12 +123,12 @@ def main(arguments: list[str]) -> int:
 def run_training(spec: TrainingSpec, options: RunOptions) -> int:
     """Train, keep the best checkpoint, track and register it."""
     _check(spec, options)
-    from ..data.shards import ShardReader
+    from ..data.layouts.opening import open_reader
     from .loop import build_model
 
     build_model(spec)  # a wrong model option is told before anything starts
     for split in ("train", "val"):
-        ShardReader(spec.data, split)
+        open_reader(spec.data, split)
     name = options.name or f"{spec.method}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder = run_folder("train", name, options.runs)
     plain = json.loads(json.dumps(spec_to_dict(spec)))

@@ -11,15 +11,14 @@ import pytest
 import torch
 
 from raylign.methods.errors import DatasetError
-from raylign.methods.registry import load
-from raylign.platform.alignment import ModelChoice
 from raylign.platform.data.augment import AugmentOptions
 from raylign.platform.data.cameras import plane_depth, plane_homography, reproject, stored_cameras
 from raylign.platform.data.pairs import TrainingPairs, validation_pairs
 from raylign.platform.data.samples import Samples, spread
 from raylign.platform.data.shards import ShardReader
 from raylign.platform.data.truth import decode_arrays
-from raylign.platform.evaluation.evaluate import evaluate, summarise
+from raylign.platform.evaluation.datasets import EvaluationSet, choose_datasets
+from raylign.platform.evaluation.measure import measure
 from raylign.platform.training.loop import build_model
 from raylign.platform.training.options import TrainingSpec
 from tests.datasets import arrays, read_samples, write_pairs, write_planar, write_samples, write_sequences
@@ -148,11 +147,11 @@ def test_validation_and_evaluation_leave_homography_metrics_out(url: str) -> Non
     batch = validation_pairs(url, "test", 48, 4)
     assert batch["reference"].shape == (2, 3, 48, 48)
     assert batch["homography"].isnan().all()
-    results = evaluate([(ModelChoice("identity", "identity", "identity"), load("identity"))], url, "test-hard")
-    assert [(result.key, result.frame) for result in results] == [("000005", 1)]
-    assert "psnr_overlap" in results[0].metrics
-    assert "corner_error" not in results[0].metrics
-    assert "corner_error" not in summarise(results, url)[0]["metrics"]
+    cases = EvaluationSet(choose_datasets([url], "test-hard", None)[0])
+    assert [cases.case("pair", index).key for index in range(cases.count("pair"))] == ["000005"]
+    metrics = measure(cases.case("pair", 0), None)
+    assert "psnr_overlap" in metrics
+    assert "corner_error" not in metrics
 
 
 def test_a_pair_without_source_is_one_clear_error(url: str, tmp_path: Path) -> None:

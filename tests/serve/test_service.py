@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from raylign.methods.errors import InputError, RaylignError
+from raylign.methods.registry import names, needs_weights
 from raylign.platform.cli import main
 from raylign.serve.client import align, wait_until_ready
 from tests.datasets import texture
@@ -62,11 +63,12 @@ def test_what_is_served(service: Service) -> None:
     wait_until_ready(service.url, timeout=5)
     assert get(service, "/healthz").json()["model"] == "shaken"
     served = get(service, "/v1/models").json()["models"]
+    others = [name for name in names(learned=False) if not needs_weights(name)]
     assert [(model["name"], model["aliases"]) for model in served] == [
         ("shaken", ["crossscale"]),
-        ("identity", []),
-        ("sift", []),
+        *((name, []) for name in others),
     ]
+    assert {"identity", "sift", "median"} <= set(others)
     assert "/v1/align" in get(service, "/openapi.json").json()["paths"]
     assert "POST /v1/align" in get(service, "/docs").text
     assert httpx.get(service.url, follow_redirects=True, trust_env=False).url.path == "/docs"

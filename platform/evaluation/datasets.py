@@ -1,0 +1,214 @@
+"""The cases of a dataset: which pairs and sets there are, and each of them decoded with what is known of its answer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
+
+from ...methods.errors import DatasetError, InputError
+from ...methods.geometry import warp_by_homography
+from ..data.samples import Sample, Samples, float_image, spread
+from ..runs import absolute_url
+from .cases import Case, CaseTruth, Task
+
+TASKS: tuple[Task, ...] = get_args(Task)
+
+SCORED = ("udis-d",)
+"""Layouts whose protocol makes difficulty classes of each method's own scores (`aggregates.udis_split`)."""
+
+COVERED = 0.999
+"""Share of a bilinear sample that must come from inside the source for its pixel to count as known."""
+
+
+@dataclass(frozen=True)
+class DatasetChoice:
+    """A dataset to measure on; cheap to make and to send, nothing is opened yet."""
+
+    label: str
+    """What the user sees."""
+    url: str
+    split: str | None
+    """None means all samples."""
+    limit: int | None = None
+    """At most so many cases of each task, evenly spread."""
+
+
+def choose_datasets(texts: Sequence[str], split: str, limit: int | None) -> list[DatasetChoice]:
+    """Turn `--data`, `--split` and `--limit` into datasets.
+
+    Args:
+        texts: paths or URLs; `URL#SPLIT` takes another split than `split`.
+        split: the split of all others.
+        limit: see `DatasetChoice`.
+
+    Raises:
+        InputError: a dataset is given twice.
+    """
+    choices: list[DatasetChoice] = []
+    for text in texts:
+        address, _, own = text.partition("#")
+        url = absolute_url(address)
+        stem = url.rstrip("/").rpartition("/")[2].rpartition(":")[2]
+        label = f"{stem}#{own}" if own else stem
+        labels = {choice.label for choice in choices}
+        if label in labels:  # folders of one name in different places
+            label = next(each for each in (f"{label} ({k})" for k in range(2, 99)) if each not in labels)
+        choice = DatasetChoice(label, url, own or split, limit)
+        if any((each.url, each.split) == (choice.url, choice.split) for each in choices):
+            raise InputError(f"--data: {text} is given twice")
+        choices.append(choice)
+    return choices
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a case lies: sample, and for a pair the frame that is its source."""
+
+    task: Task
+    position: int
+    frame: int = 0
+
+
+class EvaluationSet:
+    """The cases of one dataset, by index; decoded where they are asked for."""
+
+    def __init__(self, choice: DatasetChoice) -> None:
+        """Open the dataset.
+
+        Raises:
+            DatasetError: it is missing, damaged, or its split holds nothing that can be aligned.
+        """
+        self.choice = choice
+        self.samples = Samples(choice.url, choice.split)
+        self.entries: dict[Task, list[Entry]] = {}
+        for entry in self._entries():
+            self.entries.setdefault(entry.task, []).append(entry)
+        if not self.entries:
+            raise DatasetError(
+                f"split '{choice.split}' of {choice.url} has no pair: every sample has a single frame; choose another"
+            )
+        if choice.limit is not None:
+            for task, entries in self.entries.items():
+                self.entries[task] = [entries[k] for k in spread(len(entries), choice.limit)]
+        self._last: tuple[int, Sample] | None = None
+
+    def _entries(self) -> list[Entry]:
+        entries: list[Entry] = []
+        for position in range(len(self.samples)):
+            frames = len(self.samples.frame_names(position))
+            entries += [Entry("pair", position, k) for k in range(1, frames)]
+            if self.samples.reader.info.kind == "sequence" and frames > 1 and self.samples.gt_name(position):
+                entries += [Entry("set", position), Entry("aligned", position)]
+        return entries
+
+    @property
+    def layout(self) -> str:
+        """`shards`, or the name of a public layout."""
+        return str(self.samples.reader.info.setting("layout") or "shards")
+
+    def count(self, task: Task) -> int:
+        """How many cases of a task there are."""
+        return len(self.entries.get(task, []))
+
+    def facts(self) -> dict[str, Any]:
+        """What a report tells of the dataset, ready for JSON."""
+        info = self.samples.reader.info
+        first = self.samples[0].frames[0]
+        return {
+            "label": self.choice.label,
+            "url": self.choice.url,
+            "split": self.choice.split,
+            "layout": self.layout,
+            **({"subsets": "score"} if self.layout in SCORED else {}),
+            "generator": info.generator,
+            "seed": info.seed,
+            "n": {task: len(entries) for task, entries in self.entries.items()},
+            "size": [first.shape[2], first.shape[1]],
+        }
+
+    def digest(self) -> str:
+        """Changes with what `dataset.json` or the layout says, the split and the limit; pictures are not read."""
+        reader = self.samples.reader
+        content = [asdict(reader.info), self.choice.split, self.choice.limit, reader.keys]
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+    def case(self, task: Task, index: int) -> Case:
+        """One case.
+
+        Raises:
+            DatasetError: its files are damaged.
+        """
+        entry = self.entries[task][index]
+        sample = self._sample(entry.position)
+        reference = float_image(sample.frames[0])
+        if task == "pair":
+            sources = [float_image(sample.frames[entry.frame])]
+            truth = self._pair_truth(sample, entry)
+        elif task == "set":
+            sources, truth = [float_image(frame) for frame in sample.frames[1:]], CaseTruth(_picture(sample))
+        else:
+            sources, masks = _brought_together(sample)
+            truth = CaseTruth(_picture(sample), masks=masks)
+        several = task == "pair" and len(sample.frames) > 2
+        suffix = f":{entry.frame}" if several else ""
+        return Case(
+            key=sample.key + suffix,
+            name=(sample.name or sample.key) + suffix,
+            scene=str(sample.meta.get("scene", sample.key)),
+            subset=sample.subset,
+            task=task,
+            reference=reference,
+            sources=sources,
+            truth=truth,
+        )
+
+    def _sample(self, position: int) -> Sample:
+        """The pairs of a sequence come one after the other: it is decoded once for them."""
+        if self._last is None or self._last[0] != position:
+            self._last = position, self.samples[position]
+        return self._last[1]
+
+    def _pair_truth(self, sample: Sample, entry: Entry) -> CaseTruth:
+        homography = sample.homography(0, entry.frame)
+        if self.samples.reader.info.kind == "sequence":
+            # The undisturbed picture shows neither frame's light: frames are compared with each other.
+            return CaseTruth(homography=homography)
+        dense = self.samples.truth(entry.position, ("flow", "occlusion", "dynamic"))
+        return CaseTruth(
+            picture=_picture(sample),
+            homography=homography,
+            flow=dense.flow,
+            occlusion=dense.occlusion,
+            dynamic=dense.dynamic,
+            points=sample.points,
+        )
+
+
+def _picture(sample: Sample) -> Tensor | None:
+    return None if sample.gt is None else float_image(sample.gt)
+
+
+def _brought_together(sample: Sample) -> tuple[list[Tensor], Tensor]:
+    """The frames after the first, warped onto it by the true homographies, and where all frames are known.
+
+    Frames without known homographies lie on the first already, as those of DIAR's aligned set do.
+    """
+    reference = sample.frames[0]
+    size = (reference.shape[-2], reference.shape[-1])
+    pictures, masks = [], [torch.ones(size, dtype=torch.bool)]
+    for k, frame in enumerate(sample.frames[1:], 1):
+        picture = float_image(frame)
+        if sample.homographies is None:
+            pictures.append(picture)
+            masks.append(torch.ones(size, dtype=torch.bool))
+            continue
+        warped, covered = warp_by_homography(picture[None], sample.homographies[k][None], size)
+        pictures.append(warped[0])
+        masks.append(covered[0, 0] >= COVERED)
+    return pictures, torch.stack(masks)

@@ -1,0 +1,104 @@
+"""What an evaluation leaves behind: tables as files, the report, and a run in MLflow."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..progress import Progress
+from ..runs import write_bytes, write_text
+from .drawing import gallery_items
+from .gallery import choose_items
+from .page import report_page
+from .results import CaseResult
+from .store import encode
+from .tables import csv_text, latex, markdown
+from .work import Job, WorkOptions
+
+_NOT_ALLOWED = re.compile(r"[^\w\-. /]")
+"""In names of MLflow's metrics."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A finished evaluation."""
+
+    folder: Path
+    """Its run folder."""
+    rows: list[dict[str, Any]]
+    """See `summary.summarise`."""
+    settings: dict[str, Any]
+    """What decides the numbers, ready for JSON."""
+    results: Sequence[CaseResult]
+    """Of `jobs`, in their order."""
+    jobs: Sequence[Job]
+    work: WorkOptions
+
+
+def write_tables(
+    evaluation: Evaluation,
+    json_file: Path | None,
+    csv_file: Path | None,
+    latex_file: Path | None,
+    markdown_file: Path | None,
+) -> None:
+    """Write the table into the run folder (`table.json`, `results.parquet`), and to the files that are not None."""
+    document = {"rows": evaluation.rows, "settings": evaluation.settings}
+    content = json.dumps(document, indent=1, default=str) + "\n"
+    write_text(evaluation.folder / "table.json", content)
+    write_bytes(evaluation.folder / "results.parquet", encode(evaluation.results))
+    if json_file is not None:
+        write_text(json_file, content)
+    for path, form in ((csv_file, csv_text), (latex_file, latex), (markdown_file, markdown)):
+        if path is not None:
+            write_text(path, form(evaluation.rows))
+
+
+def write_report(evaluation: Evaluation, per_method: int, file: Path | None, paper: str) -> None:
+    """Write `report.html` into the run folder, and to `file`.
+
+    Args:
+        evaluation: what to tell.
+        per_method: cases of each method, dataset and task in the gallery.
+        file: None for the run folder alone.
+        paper: see `report_page`.
+    """
+    chosen = choose_items(evaluation.results, per_method=per_method) if per_method else []
+    with Progress("drawing", len(chosen), "case") as bar:
+        items = gallery_items(chosen, evaluation.jobs, evaluation.results, evaluation.work, advance=bar.advance)
+    page = report_page(
+        evaluation.results, evaluation.rows, evaluation.settings, items, evaluation.settings["left_out"], paper
+    )
+    write_text(evaluation.folder / "report.html", page)
+    if file is not None:
+        write_text(file, page)
+
+
+def track(evaluation: Evaluation, name: str, options: Mapping[str, Any], tracking_uri: str | None) -> None:
+    """Keep the evaluation in MLflow, where it is installed.
+
+    Args:
+        evaluation: what to keep.
+        name: of the run.
+        options: become its parameters.
+        tracking_uri: of the store.
+    """
+    try:
+        from ..tracking import Tracker, flatten
+    except ImportError:
+        print("MLflow is not installed: the results are in the run folder only", file=sys.stderr)
+        return
+    metrics = {
+        _NOT_ALLOWED.sub("_", f"{row['dataset']}/{row['task']}/{row['method']}/{metric}"): entry["mean"]
+        for row in evaluation.rows
+        for metric, entry in row["metrics"].items()
+    }
+    with Tracker(tracking_uri).start_run("evaluate", name, flatten(options), {"raylign.run": name}) as run:
+        run.log_metrics(metrics, 0)
+        for file in ("table.json", "results.parquet", "report.html"):
+            run.log_artifact(evaluation.folder / file)

@@ -1,0 +1,129 @@
+"""Per-case results as Parquet: a small file for each finished job, one table of all at the end.
+
+A part is written whole or not at all and says by its name what made it: the model's weights, the dataset and this
+version of raylign. So a killed evaluation goes on where it was, another method adds only its own work, and nothing that
+has changed is taken from an earlier run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ...methods.errors import InputError
+from ..alignment import ModelChoice
+from ..runs import write_bytes
+from .results import METRICS, CaseResult
+from .work import Job, WorkOptions
+
+_TEXT = ("method", "dataset", "task", "key", "name", "scene", "subset", "error")
+_LISTS = ("known", "told")
+_NUMBERS = ("motion", "confidence")
+_PER_CASE = tuple(metric.name for metric in METRICS if metric.per_case)
+
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in _TEXT]
+    + [("failed", pa.bool_())]
+    + [(name, pa.list_(pa.string())) for name in _LISTS]
+    + [(name, pa.float64()) for name in (*_NUMBERS, *_PER_CASE)]
+)
+"""Columns of `results.parquet`; a metric without a value is null."""
+
+
+def encode(results: Sequence[CaseResult]) -> bytes:
+    """Results as a Parquet file."""
+    rows = []
+    for result in results:
+        row = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+        metrics = row.pop("metrics")
+        rows.append({**row, **{name: list(row[name]) for name in _LISTS}, **{k: metrics.get(k) for k in _PER_CASE}})
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), buffer)
+    return buffer.getvalue()
+
+
+def decode(content: bytes) -> list[CaseResult]:
+    """What `encode` was given.
+
+    Raises:
+        pyarrow.ArrowException: the bytes are no such file.
+    """
+    results = []
+    for row in pq.read_table(io.BytesIO(content), schema=SCHEMA).to_pylist():
+        metrics = {name: row.pop(name) for name in _PER_CASE}
+        known, told = (tuple(row.pop(name)) for name in _LISTS)
+        values = {name: value for name, value in metrics.items() if value is not None}
+        results.append(CaseResult(**row, known=known, told=told, metrics=values))
+    return results
+
+
+class Parts:
+    """The finished jobs of an evaluation."""
+
+    def __init__(self, folder: Path, options: WorkOptions, digests: dict[str, str]) -> None:
+        """Parts in `folder`; `digests` has one for the label of each dataset."""
+        self._folder = folder
+        self._options = options
+        self._datasets = digests
+        self._models: dict[ModelChoice, str] = {}
+
+    def path(self, job: Job) -> Path:
+        """Where the results of a job lie, or will."""
+        if job.model not in self._models:
+            self._models[job.model] = _digest([model_digest(job.model), dataclasses.asdict(self._options), _code()])
+        folder = self._folder / f"{job.model.name}-{self._models[job.model]}" / self._datasets[job.dataset.label]
+        return folder / f"{job.task}-{job.first:06d}-{job.count}.parquet"
+
+    def read(self, job: Job) -> list[CaseResult] | None:
+        """Results of a job, or None where it has to be done."""
+        try:
+            results = decode(self.path(job).read_bytes())
+        except (OSError, pa.ArrowException):
+            if job.count == 1:
+                return None
+            # A job that took its workers with it was done case by case.
+            single = [self.read(dataclasses.replace(job, first=index, count=1)) for index in job.indices]
+            if any(each is None for each in single):
+                return None
+            results = [result for each in single for result in each or []]
+        return [dataclasses.replace(result, dataset=job.dataset.label) for result in results]
+
+    def write(self, job: Job, results: Sequence[CaseResult]) -> None:
+        """Keep the results of a job."""
+        write_bytes(self.path(job), encode(results))
+
+
+def model_digest(model: ModelChoice) -> str:
+    """Changes with everything that decides what a model answers."""
+    files = [Path(model.target, name) for name in ("config.json", "model.safetensors")]
+    files += [Path(model.weights)] if model.weights else []
+    try:
+        contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()]
+    except OSError as error:
+        raise InputError(f"cannot read {error.filename}: {error.strerror}") from None
+    return _digest([model.method, model.name, model.pretrained, *contents])
+
+
+@cache
+def _code() -> str:
+    """A digest of the sources that results depend on: those of this package."""
+    root = Path(__file__).parents[2]
+    sources = sorted([*root.glob("methods/**/*.py"), *root.glob("platform/evaluation/*.py"), *_shared(root)])
+    return _digest([hashlib.sha256(path.read_bytes()).hexdigest() for path in sources])
+
+
+def _shared(root: Path) -> list[Path]:
+    return [root / "platform/alignment.py", *root.glob("platform/data/**/*.py")]
+
+
+def _digest(content: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -1,0 +1,216 @@
+"""One process of an evaluation: it holds one model at a time and measures case after case, the same way everywhere."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from ...methods.errors import InputError, RaylignError
+from ..alignment import AlignedPicture, ModelChoice, align_images, load_model, same_everywhere
+from .cases import Case, Task
+from .cost import count_gflop, peak_memory
+from .datasets import DatasetChoice, EvaluationSet
+from .measure import measure, motion_percent
+from .results import CaseResult
+
+if TYPE_CHECKING:
+    from ...methods.aligner import Aligner
+    from .lpips import Lpips
+
+
+@dataclass(frozen=True)
+class WorkOptions:
+    """What every process of an evaluation must do alike."""
+
+    threads: int
+    """CPU threads of one alignment; part of what makes two runs equal to the last bit."""
+    lpips_weights: str | None
+    """See `Lpips`."""
+    pretrained: bool
+
+    @property
+    def measures_lpips(self) -> bool:
+        """Whether there are weights for it."""
+        return self.lpips_weights is not None or self.pretrained
+
+    def load_lpips(self) -> Lpips:
+        """LPIPS with these weights.
+
+        Raises:
+            InputError: they are missing or wrong.
+        """
+        from .lpips import Lpips
+
+        return Lpips(self.lpips_weights, pretrained=self.pretrained)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A few cases of one task of one dataset, for one model."""
+
+    model: ModelChoice
+    dataset: DatasetChoice
+    task: Task
+    first: int
+    count: int
+
+    @property
+    def indices(self) -> range:
+        """Indices of the cases."""
+        return range(self.first, self.first + self.count)
+
+
+_TOLD = ("homography", "flow", "confidence")
+"""What a method may tell beside the picture."""
+
+
+class Worker:
+    """Measures jobs. The last model and all datasets stay open from job to job."""
+
+    def __init__(self, options: WorkOptions) -> None:
+        self._options = options
+        self._sets: dict[DatasetChoice, EvaluationSet] = {}
+        self._model: tuple[ModelChoice, Aligner] | None = None
+        self._lpips: Lpips | None = None
+
+    def run(self, job: Job) -> list[CaseResult]:
+        """Measure the cases of a job.
+
+        Raises:
+            DatasetError: a case cannot be read.
+            InputError: the model cannot be loaded.
+        """
+        fresh = self._model is None or self._model[0] != job.model
+        aligner = self._aligner(job.model)
+        dataset = self._set(job.dataset)
+        results = []
+        for index in job.indices:
+            case = dataset.case(job.task, index)
+            if fresh:  # what a first call loads and compiles is not the time of an alignment
+                fresh = False
+                with contextlib.suppress(Exception):
+                    self._align(job.model, aligner, case)
+            results.append(self._measure(job, aligner, case, costs=index == job.first))
+        return results
+
+    def case(self, job: Job, index: int) -> Case:
+        """One case of a job."""
+        return self._set(job.dataset).case(job.task, index)
+
+    def align(self, job: Job, case: Case) -> AlignedPicture:
+        """What the model of a job makes of a case."""
+        return self._align(job.model, self._aligner(job.model), case)
+
+    def _measure(self, job: Job, aligner: Aligner, case: Case, *, costs: bool) -> CaseResult:
+        aligned, error, memory = None, "", None
+        try:
+            if costs:
+                with peak_memory() as peak:
+                    aligned = self._align(job.model, aligner, case)
+                memory = peak.megabytes
+            else:
+                aligned = self._align(job.model, aligner, case)
+        except Exception as raised:
+            error = _one_line(raised)
+        if aligned is not None and aligned.confidence == 0:
+            error = "found nothing: its confidence is 0"
+        failed = bool(error)
+        with same_everywhere(self._options.threads):
+            metrics = measure(case, None if failed else aligned, self._lpips_model())
+        if aligned is not None:
+            metrics["seconds"] = aligned.facts["seconds"]
+        if memory is not None and not failed:
+            metrics["memory_mb"] = memory
+        if costs and not failed and isinstance(aligner, torch.nn.Module):
+            metrics["gflop"] = count_gflop(lambda: self._align(job.model, aligner, case))
+        return case_result(job, case, aligned, error, metrics)
+
+    def _align(self, model: ModelChoice, aligner: Aligner, case: Case) -> AlignedPicture:
+        if case.task == "aligned":
+            return _reconstruct(model, aligner, case, self._options.threads)
+        return align_images(aligner, case.reference, case.sources, model, threads=self._options.threads)
+
+    def _aligner(self, model: ModelChoice) -> Aligner:
+        if self._model is None or self._model[0] != model:
+            self._model = None  # two models in memory are one too many
+            self._model = model, load_model(model)
+        return self._model[1]
+
+    def _set(self, choice: DatasetChoice) -> EvaluationSet:
+        if choice not in self._sets:
+            self._sets[choice] = EvaluationSet(choice)
+        return self._sets[choice]
+
+    def _lpips_model(self) -> Lpips | None:
+        if self._options.measures_lpips and self._lpips is None:
+            self._lpips = self._options.load_lpips()
+        return self._lpips
+
+
+def case_result(
+    job: Job, case: Case, aligned: AlignedPicture | None, error: str, metrics: dict[str, float]
+) -> CaseResult:
+    """The row of one case.
+
+    Args:
+        job: what it belongs to.
+        case: what was measured.
+        aligned: what the model made of it, if anything.
+        error: why it failed; empty where it did not.
+        metrics: by name.
+    """
+    return CaseResult(
+        method=job.model.name,
+        dataset=job.dataset.label,
+        task=case.task,
+        key=case.key,
+        name=case.name,
+        scene=case.scene,
+        subset=case.subset,
+        failed=bool(error),
+        error=error,
+        motion=motion_percent(case),
+        confidence=None if aligned is None else aligned.confidence,
+        known=tuple(name for name, value in vars(case.truth).items() if value is not None),
+        told=tuple(name for name in _TOLD if aligned is not None and getattr(aligned, name) is not None),
+        metrics=metrics,
+    )
+
+
+def _reconstruct(model: ModelChoice, aligner: Aligner, case: Case, threads: int) -> AlignedPicture:
+    """Merge frames that lie on each other already.
+
+    Raises:
+        InputError: the method cannot do that alone.
+    """
+    import time
+
+    merge = getattr(aligner, "reconstruct", None)
+    if merge is None or case.truth.masks is None:
+        raise InputError(f"'{model.method}' cannot merge frames that are aligned already; choose --tasks pair set")
+    device = next(aligner.parameters()).device if isinstance(aligner, torch.nn.Module) else torch.device("cpu")
+    frames = torch.stack([case.reference, *case.sources])[None].to(device)
+    masks = case.truth.masks[None, :, None].float().to(device)
+    start = time.perf_counter()
+    with same_everywhere(threads):
+        image = merge(frames, masks)[0].float().cpu()
+    seconds = time.perf_counter() - start
+    if not bool(image.isfinite().all()):
+        raise RaylignError(f"'{model.name}' gave numbers that are not finite for these pictures")
+    return AlignedPicture(
+        image=image,
+        mask=torch.ones(image.shape[-2:], dtype=torch.bool),
+        homography=None,
+        flow=None,
+        confidence=None,
+        reliable=True,
+        facts={"method": model.method, "model": model.name, "seconds": round(seconds, 4)},
+    )
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())[:300]
+    return text if isinstance(error, RaylignError) else f"{type(error).__name__}: {text}"

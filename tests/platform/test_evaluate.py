@@ -1,0 +1,314 @@
+"""`raylign evaluate` as a user runs it: the table, going on after a kill, workers that die, wrong inputs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from raylign.methods.errors import InputError
+from raylign.platform.alignment import choose_model
+from raylign.platform.cli import main
+from raylign.platform.evaluation.datasets import EvaluationSet, choose_datasets
+from raylign.platform.evaluation.evaluate import evaluate, make_plan
+from raylign.platform.evaluation.farm import FarmOptions
+from raylign.platform.evaluation.results import METRICS, CaseResult
+from raylign.platform.evaluation.store import Parts, decode, encode
+from raylign.platform.evaluation.summary import summarise
+from raylign.platform.evaluation.work import Worker, WorkOptions
+from tests.datasets import write_pairs, write_sequences
+
+COSTS = {"seconds", "memory_mb", "gflop"}
+"""What no two runs agree on."""
+TASKS = ("pair", "set", "aligned")
+
+# Methods of another distribution, found by their entry point in every process that Ray starts.
+STRANGERS = """
+import os
+from pathlib import Path
+import torch
+from raylign.methods.aligner import Aligner, Alignment
+from raylign.methods.classical.identity import Identity
+
+class Fragile(Identity):
+    name = "fragile"
+    def align(self, reference, sources):
+        # One case takes its process with it, another cannot be done.
+        brightness = round(float(reference.mean()), 4)
+        if brightness == float(os.environ["DEADLY"]):
+            os._exit(1)
+        if brightness == float(os.environ["HARD"]):
+            raise ValueError("this one\\nis too hard")
+        return super().align(reference, sources)
+
+class Slow(Identity):
+    name = "slow"
+    def align(self, reference, sources):
+        import time
+        time.sleep(0.4)
+        return super().align(reference, sources)
+"""
+
+
+def without_costs(path: Path) -> list[dict[str, object]]:
+    rows = pq.read_table(path).to_pylist()
+    return [{name: value for name, value in row.items() if name not in COSTS} for row in rows]
+
+
+@pytest.fixture
+def strangers(workdir: Path) -> dict[str, str]:
+    """The environment of a process that knows the methods above."""
+    folder = workdir / "strangers"
+    info = folder / "strangers-1.0.dist-info"
+    info.mkdir(parents=True)
+    (folder / "strangers.py").write_text(STRANGERS)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: strangers\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[raylign.methods]\nfragile = strangers:Fragile\nslow = strangers:Slow\n")
+    return {**os.environ, "PYTHONPATH": str(folder), "RAY_AUTH_MODE": "disabled", "DEADLY": "-1", "HARD": "-1"}
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "raylign.platform.cli", "evaluate", *arguments]
+
+
+def test_one_table_of_pairs_and_sets(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sequences = write_sequences(workdir / "planes", scenes=6, frames=4, size=96)
+    pairs = write_pairs(workdir / "views", scenes=6, size=64)
+    files = {name: workdir / f"table.{name}" for name in ("json", "csv", "latex", "markdown", "html")}
+    options = [text for name, path in files.items() for text in (f"--{name}", str(path))]
+    arguments = ["--data", f"{sequences}#train", pairs, "--methods", "identity", "sift", "median", "--workers", "1"]
+    assert main(["evaluate", *arguments, *options, "--compare", "sift", "identity"]) == 0
+    told = capsys.readouterr().out
+    assert "median" in told
+    content = json.loads(files["json"].read_text())
+    found = {(row["dataset"], row["task"], row["method"]): row for row in content["rows"]}
+    assert set(found) == {
+        *((dataset, "pair", method) for dataset in ("planes#train", "views") for method in ("identity", "sift")),
+        ("planes#train", "set", "median"),
+        ("planes#train", "aligned", "median"),
+    }
+    sift = found["planes#train", "pair", "sift"]
+    assert sift["n"] == 4 * 3
+    assert sift["failed"] == 0
+    assert set(sift["metrics"]["corner_error"]) == {"mean", "std", "ci95"}
+    assert (
+        sift["metrics"]["corner_error"]["mean"]
+        < found["planes#train", "pair", "identity"]["metrics"]["corner_error"]["mean"]
+    )
+    assert found["planes#train", "aligned", "median"]["metrics"]["psnr"]["mean"] > 15
+    # What has no value says why, and is never zero.
+    missing = found["views", "pair", "sift"]["missing"]
+    assert "homography" in missing["corner_error"]
+    assert not set(missing) & set(found["views", "pair", "sift"]["metrics"])
+    assert set(missing) | set(found["views", "pair", "sift"]["metrics"]) == {metric.name for metric in METRICS}
+    assert set(found["views", "pair", "sift"]["subsets"]) == {"moderate", "hard"}
+    assert content["settings"]["datasets"][1]["label"] == "views"
+    with files["csv"].open() as stream:
+        assert len([row for row in csv.DictReader(stream) if not row["subset"]]) == len(content["rows"])
+    assert "\\begin{tabular}" in files["latex"].read_text()
+    assert files["html"].read_text() == (workdir / "runs/evaluate/default/report.html").read_text()
+
+
+def test_two_runs_agree_to_the_last_bit_whoever_does_the_work(workdir: Path, ray_local: None) -> None:
+    data = write_sequences(workdir / "planes", scenes=6, frames=4, size=96)
+    arguments = ["evaluate", "--data", f"{data}#train", "--methods", "identity", "sift", "mean", "--gallery", "0"]
+    assert main([*arguments, "--name", "here", "--workers", "1"]) == 0
+    assert main([*arguments, "--name", "there", "--workers", "2", "--address", "local"]) == 0
+    here, there = (Path("runs/evaluate", name, "results.parquet") for name in ("here", "there"))
+    assert without_costs(here) == without_costs(there)
+    parts = {path: path.stat().st_mtime_ns for path in Path("runs/evaluate/here/parts").rglob("*.parquet")}
+    # Another method adds its own work only; 'fresh' does all again, to the same numbers.
+    assert main([*arguments, "--name", "here", "--workers", "1", "--methods", "identity", "sift", "mean", "orb"]) == 0
+    assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in parts.items())
+    assert main([*arguments, "--name", "here", "--workers", "1", "--fresh"]) == 0
+    assert all(path.stat().st_mtime_ns > time_ns for path, time_ns in parts.items())
+    assert without_costs(here) == without_costs(there)
+
+
+def test_a_killed_evaluation_goes_on_to_the_same_numbers(workdir: Path, strangers: dict[str, str]) -> None:
+    data = write_sequences(workdir / "planes", scenes=12, frames=4, size=48)
+    arguments = command("--data", f"{data}#train", "--methods", "slow", "sift", "--workers", "1", "--gallery", "0")
+    first = subprocess.Popen([*arguments, "--name", "killed"], env=strangers, cwd=workdir)
+    parts = workdir / "runs/evaluate/killed/parts"
+    deadline = time.monotonic() + 60
+    while len(list(parts.rglob("*.parquet"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    kept = {path: path.stat().st_mtime_ns for path in parts.rglob("*.parquet")}
+    assert 2 <= len(kept) < 6
+    subprocess.run([*arguments, "--name", "killed"], env=strangers, cwd=workdir, check=True)
+    assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in kept.items())
+    subprocess.run([*arguments, "--name", "whole"], env=strangers, cwd=workdir, check=True)
+    killed, whole = (workdir / "runs/evaluate" / name / "results.parquet" for name in ("killed", "whole"))
+    assert without_costs(killed) == without_costs(whole)
+
+
+def test_failures_are_counted_and_listed(workdir: Path, strangers: dict[str, str]) -> None:
+    data = write_pairs(workdir / "views", scenes=14, size=48)
+    dataset = EvaluationSet(choose_datasets([f"{data}#train"], "test", None)[0])
+    brightness = [f"{round(float(dataset.case('pair', k).reference.mean()), 4)}" for k in range(dataset.count("pair"))]
+    assert len(set(brightness)) == 12
+    environment = {**strangers, "DEADLY": brightness[3], "HARD": brightness[9]}
+    arguments = ["--data", f"{data}#train", "--methods", "fragile", "identity", "--workers", "2", "--json", "t.json"]
+    done = subprocess.run(command(*arguments), env=environment, cwd=workdir, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = pq.read_table(workdir / "runs/evaluate/default/results.parquet").to_pylist()
+    failed = [row for row in rows if row["failed"]]
+    assert [(row["method"], row["key"]) for row in failed] == [("fragile", "000003"), ("fragile", "000009")]
+    assert "died 2 times" in failed[0]["error"]
+    assert failed[1]["error"] == "ValueError: this one is too hard"
+    table = {row["method"]: row for row in json.loads((workdir / "t.json").read_text())["rows"]}
+    assert (table["fragile"]["n"], table["fragile"]["failed"]) == (12, 2)
+    # A failure counts as no alignment, which is what identity is.
+    assert table["fragile"]["metrics"]["psnr_overlap"] == table["identity"]["metrics"]["psnr_overlap"]
+    report = (workdir / "runs/evaluate/default/report.html").read_text()
+    assert "this one is too hard" in report
+
+
+def test_results_survive_parquet(workdir: Path) -> None:
+    data = write_pairs(workdir / "views", scenes=3, size=48)
+    choices = choose_datasets([f"{data}#train"], "test", None)
+    datasets = [EvaluationSet(choice) for choice in choices]
+    plan = make_plan([choose_model("sift")], datasets, TASKS)
+    results = Worker(WorkOptions(1, None, False)).run(plan.jobs[0])
+    assert decode(encode(results)) == results
+    parts = Parts(workdir / "parts", WorkOptions(1, None, False), {"views#train": datasets[0].digest()})
+    parts.write(plan.jobs[0], results)
+    assert parts.read(plan.jobs[0]) == results
+    parts.path(plan.jobs[0]).write_bytes(b"half a file")
+    assert parts.read(plan.jobs[0]) is None
+    # Other pictures, another number of threads: nothing of it is taken over.
+    other = Parts(workdir / "parts", WorkOptions(2, None, False), {"views#train": datasets[0].digest()})
+    assert other.path(plan.jobs[0]) != parts.path(plan.jobs[0])
+
+
+def test_aligned_sets_are_warped_by_the_true_homographies(workdir: Path) -> None:
+    data = write_sequences(workdir / "planes", scenes=3, frames=5, size=96, shift=8)
+    dataset = EvaluationSet(choose_datasets([f"{data}#train"], "test", None)[0])
+    case = dataset.case("aligned", 0)
+    assert case.truth.masks is not None
+    assert case.truth.masks.shape == (5, 96, 96)
+    reference = dataset.samples[0].frames[0].float() / 255
+    for picture, mask in zip(case.sources, case.truth.masks[1:], strict=True):
+        gain = (reference * mask).sum() / (picture * mask).sum()
+        assert float(((picture * gain - reference).abs() * mask).sum() / mask.sum() / 3) < 0.02
+    # The raw frames do not lie on the reference.
+    raw = dataset.case("set", 0).sources[0]
+    assert float((raw - reference).abs().mean()) > 0.02
+
+
+def test_a_limit_is_spread_over_the_dataset(workdir: Path) -> None:
+    data = write_sequences(workdir / "planes", scenes=12, frames=3, size=48)
+    dataset = EvaluationSet(choose_datasets([f"{data}#train"], "test", 3)[0])
+    assert [dataset.case("pair", k).key for k in range(dataset.count("pair"))] == ["000000:1", "000004:1", "000007:2"]
+    assert dataset.count("set") == 3
+
+
+def test_methods_without_cases_are_left_out(workdir: Path) -> None:
+    pairs = [EvaluationSet(each) for each in choose_datasets([write_pairs(workdir / "views", scenes=3)], "test", None)]
+    plan = make_plan([choose_model("median"), choose_model("identity")], pairs, TASKS)
+    assert {job.model.name for job in plan.jobs} == {"identity"}
+    assert "sets of shots" in plan.left_out["median"]
+    with pytest.raises(InputError, match="nothing to measure"):
+        make_plan([choose_model("median")], pairs, TASKS)
+
+
+def test_workers_on_ray_give_what_one_process_gives(workdir: Path, ray_local: None) -> None:
+    data = write_pairs(workdir / "views", scenes=12, size=64)
+    datasets = [EvaluationSet(each) for each in choose_datasets([f"{data}#train"], "test", None)]
+    plan = make_plan([choose_model("sift"), choose_model("identity")], datasets, TASKS)
+    options = WorkOptions(1, None, False)
+    counted: list[int] = []
+    tables = []
+    for workers in (1, 2):
+        parts = Parts(workdir / f"parts{workers}", options, {"views#train": datasets[0].digest()})
+        results = evaluate(plan, parts, options, FarmOptions(workers, 0.0), advance=counted.append)
+        tables.append([(r.method, r.key, {k: v for k, v in r.metrics.items() if k not in COSTS}) for r in results])
+    assert tables[0] == tables[1]
+    assert sum(counted) == 2 * plan.cases
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "--data is missing"),
+        (["--data", "nowhere"], "nowhere"),
+        (["--data", "DATA", "--split", "dev"], "no split 'dev'"),
+        (["--data", "DATA", "DATA"], "given twice"),
+        (["--data", "DATA", "--methods", "nothing"], "--methods nothing"),
+        (["--data", "DATA", "--methods", "raft"], "--weights raft=FILE"),
+        (["--data", "DATA", "--weights", "sift=x"], "--weights sift=x"),
+        (["--data", "DATA", "--methods", "sift", "--compare", "sift", "orb"], "'orb' is not measured"),
+        (["--data", "DATA", "--methods", "median", "--tasks", "pair"], "nothing to measure"),
+        (["--data", "DATA", "--limit", "0"], "--limit must be at least 1"),
+        (["--data", "DATA", "--json", "no/such/place.json"], "no/such/place.json"),
+        (["--data", "DATA", "--paper", "007"], "007"),
+        (["--data", "DATA", "--lpips-weights", "none.pth"], "none.pth"),
+    ],
+)
+def test_wrong_input(workdir: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str) -> None:
+    data = write_sequences(workdir / "planes", scenes=3, frames=3, size=48)
+    arguments = [data if text == "DATA" else text for text in arguments]
+    assert main(["evaluate", "--workers", "1", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert "Traceback" not in error
+
+
+def test_pairs_of_unequal_size(workdir: Path) -> None:
+    from PIL import Image
+
+    folder = workdir / "mixed"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name, size in (("a_ref.png", (60, 80)), ("a_src.png", (90, 50))):
+        Image.fromarray(rng.integers(0, 255, (*size, 3), dtype=np.uint8)).save(folder / name)
+    assert main(["evaluate", "--data", str(folder), "--methods", "identity", "sift", "--json", "t.json"]) == 0
+    rows = json.loads(Path("t.json").read_text())["rows"]
+    assert {row["method"]: row["n"] for row in rows} == {"identity": 1, "sift": 1}
+
+
+def test_summary_resamples_scenes() -> None:
+    values = np.random.default_rng(0).normal(20, 2, 30)
+
+    def result(scene: int, key: int, value: float) -> CaseResult:
+        metrics = {"psnr_overlap": value}
+        return CaseResult("m", "d", "pair", f"{key:06d}", f"{key:06d}", f"{scene}", "", metrics=metrics)
+
+    [row] = summarise([result(k, k, float(value)) for k, value in enumerate(values)])
+    entry = row["metrics"]["psnr_overlap"]
+    assert entry["mean"] == pytest.approx(values.mean())
+    assert entry["std"] == pytest.approx(values.std(ddof=1))
+    assert entry["ci95"] == pytest.approx(1.96 * values.std(ddof=1) / np.sqrt(30), rel=0.15)
+    # The same values as 3 cases of each of 10 scenes: cases of one scene that agree carry less.
+    [tied] = summarise([result(k // 3, k, float(values[k // 3])) for k in range(30)])
+    assert tied["metrics"]["psnr_overlap"]["ci95"] > 0.9
+
+
+def test_udis_classes_are_made_of_each_methods_own_scores() -> None:
+    scores = {"psnr": np.linspace(10, 30, 1106), "ssim": np.linspace(0.9, 0.1, 1106)}
+    results = [
+        CaseResult(
+            "m", "UDIS-D", "pair", f"{k}", f"{k}", f"{k}", "", metrics={n: float(v[k]) for n, v in scores.items()}
+        )
+        for k in range(1106)
+    ]
+    [row] = summarise(results, scored=["UDIS-D"])
+    counts = {name: part["n"] for name, part in row["subsets"].items()}
+    assert counts == {"easy": 331, "moderate": 332, "hard": 443, "hard (released)": 442}
+    for name, values in scores.items():
+        ranked = np.sort(values)[::-1]
+        means = {part: row["subsets"][part]["metrics"][name]["mean"] for part in counts}
+        assert means["easy"] == pytest.approx(ranked[:331].mean())
+        assert means["hard"] == pytest.approx(ranked[663:].mean())
+        assert means["hard (released)"] == pytest.approx(ranked[663:1105].mean())
