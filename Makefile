@@ -6,7 +6,12 @@ STAMP := $(VENV)/.up-to-date
 ROOMS := methods platform rendering serve tune tests
 TYPED := raylign.methods raylign.platform raylign.rendering raylign.serve raylign.tune
 
-.PHONY: setup lock demo test test-slow bench lint format clean
+# A folder of real pairs for the leaderboard (see `raylign data info`); empty leaves them out.
+PICTURES ?=
+BOARD := runs/leaderboard
+RENDER := --size 256 --val-fraction 0.04 --test-fraction 0.9
+
+.PHONY: setup lock demo leaderboard test test-slow bench lint format clean
 
 setup: $(STAMP)
 
@@ -30,6 +35,15 @@ lock:
 
 demo: setup
 	$(BIN)/raylign demo
+
+# The README's table: every method that can run here, on rendered test sets and PICTURES. About an hour on two cores.
+leaderboard: setup
+	test -d runs/train/demo/checkpoint || $(BIN)/raylign demo
+	$(BIN)/raylign render parallax --scenes 100 --seed 5 --out $(BOARD)/parallax $(RENDER)
+	$(BIN)/raylign render sidar --scenes 22 --seed 6 --out $(BOARD)/prints $(RENDER) --preset handheld --scene.frames 8
+	$(BIN)/raylign render sidar --scenes 22 --seed 7 --out $(BOARD)/sidar $(RENDER) --scene.frames 8
+	$(BIN)/raylign evaluate --data $(addprefix $(BOARD)/,parallax prints sidar) $(PICTURES) --methods all \
+		--name leaderboard --markdown docs/results/leaderboard.md --json docs/results/leaderboard.json
 
 test: setup
 	$(BIN)/python -m pytest -m 'not slow and not bench'

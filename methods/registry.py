@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+import inspect
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,13 +63,58 @@ def _entries() -> dict[str, MethodEntry]:
     """Built-in methods and those that other distributions announce in the group `raylign.methods`."""
     found = dict(_BUILT_IN)
     for point in entry_points(group=ENTRY_POINT_GROUP):
-        found.setdefault(point.name, MethodEntry(point.value, f"from {point.dist.name if point.dist else '?'}"))
+        origin = f"from {point.dist.name if point.dist else '?'}"
+        found.setdefault(point.name, MethodEntry(f"{point.module}:{point.attr}", origin))
     return found
+
+
+def _described(entry: MethodEntry) -> MethodEntry:
+    """The entry with all its marks: an entry point has room for a class only, which is asked then.
+
+    A class that cannot be imported has none; whoever loads it hears why.
+    """
+    if entry.target.startswith("."):
+        return entry
+    try:
+        cls = _import(entry)
+    except InputError:
+        return entry
+    from .aligner import LearnedAligner
+
+    return replace(
+        entry,
+        learned=issubclass(cls, LearnedAligner),
+        published_weights={"weights", "pretrained"} <= set(inspect.signature(cls).parameters),
+        sets=cls.max_sources is None,
+    )
+
+
+def _import(entry: MethodEntry) -> type[Aligner]:
+    """The class of an entry.
+
+    Raises:
+        InputError: it comes from another distribution, and importing it fails or gives no `Aligner`.
+    """
+    module, _, attribute = entry.target.partition(":")
+    if module.startswith("."):
+        return getattr(importlib.import_module(module, __package__), attribute)
+    from .aligner import Aligner
+
+    try:
+        cls = getattr(importlib.import_module(module), attribute)
+        if not issubclass(cls, Aligner):
+            raise TypeError("it is no subclass of raylign.methods.Aligner")
+        return cls
+    except Exception as error:
+        told = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"the method {entry.summary} cannot be imported as {entry.target} ({told}); repair or uninstall it"
+        ) from error
 
 
 def names(*, learned: bool | None = None) -> list[str]:
     """Names of all methods, sorted; if asked, only those that are trained here, or only those that are not."""
-    return sorted(name for name, entry in _entries().items() if learned is None or entry.learned is learned)
+    return sorted(name for name, entry in _entries().items() if learned is None or _described(entry).learned is learned)
 
 
 def summary(name: str) -> str:
@@ -86,7 +132,16 @@ def needs_weights(name: str) -> bool:
     Raises:
         UnknownMethodError: no method has this name.
     """
-    return _entry(name).published_weights
+    return _described(_entry(name)).published_weights
+
+
+def is_learned(name: str) -> bool:
+    """Whether the method is trained by `raylign train`.
+
+    Raises:
+        UnknownMethodError: no method has this name.
+    """
+    return _described(_entry(name)).learned
 
 
 def takes_sets(name: str) -> bool:
@@ -95,7 +150,7 @@ def takes_sets(name: str) -> bool:
     Raises:
         UnknownMethodError: no method has this name.
     """
-    return _entry(name).sets
+    return _described(_entry(name)).sets
 
 
 def method_class(name: str) -> type[Aligner]:
@@ -103,10 +158,9 @@ def method_class(name: str) -> type[Aligner]:
 
     Raises:
         UnknownMethodError: no method has this name.
+        InputError: it comes from another distribution, and importing it fails.
     """
-    module, _, attribute = _entry(name).target.partition(":")
-    package = __package__ if module.startswith(".") else None
-    return getattr(importlib.import_module(module, package), attribute)
+    return _import(_entry(name))
 
 
 def load(name_or_checkpoint: str | Path, *, weights: str | Path | None = None, pretrained: bool = False) -> Aligner:
@@ -122,11 +176,12 @@ def load(name_or_checkpoint: str | Path, *, weights: str | Path | None = None, p
         UnknownMethodError: neither a method's name nor a folder.
         CheckpointError: the folder is no complete checkpoint.
         MissingWeightsError: the method needs published weights, and neither was asked for.
-        InputError: the weights do not fit, cannot be had, or are given for a method that takes none.
+        InputError: the weights do not fit, cannot be had, or are given for a method that takes none; or a method of
+            another distribution cannot be imported.
     """
     text = str(name_or_checkpoint)
     entry = _entries().get(text)
-    if entry is not None and entry.published_weights:
+    if entry is not None and _described(entry).published_weights:
         # Which keywords the class takes is the promise of `published_weights`, not of `Aligner`.
         cls: Any = method_class(text)
         return cls(weights=weights, pretrained=pretrained)

@@ -46,7 +46,7 @@ class AlignOptions:
     pretrained: tyro.conf.FlagCreatePairsOff[bool] = False
     """Take the published weights from torch's cache, or download them there."""
     save_transform: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
-    """Also write flow (pixels, reference to source), mask, confidence and homography."""
+    """Also write flow (pixels, reference to source), mask, confidence and homography, and which sources were used."""
     report: Annotated[Path | None, tyro.conf.arg(metavar="FILE.html")] = None
     """Also write a page that shows before and after."""
     alpha: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -148,8 +148,10 @@ def _summary(facts: dict[str, Any]) -> str:
     model = "" if facts["model"] == facts["method"] else f" ({facts['model']})"
     confidence = "" if facts["confidence"] is None else f", confidence {facts['confidence']:.3f}"
     width, height = facts["reference"]
+    left_out = [str(number) for number, used in enumerate(facts.get("sources_used", ()), start=1) if not used]
+    without = f", left out: SRC {', '.join(left_out)}" if left_out else ""
     return (
-        f"{facts['out']}: {width} x {height}, {facts['method']}{model}{confidence}, "
+        f"{facts['out']}: {width} x {height}, {facts['method']}{model}{confidence}{without}, "
         f"overlap {facts['overlap']:.1%}, {facts['seconds']:.2f} s"
     )
 

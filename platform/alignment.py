@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..methods.errors import CheckpointError, InputError, RaylignError, UnreliableAlignmentError
-from ..methods.registry import load, names, needs_weights
+from ..methods.registry import is_learned, load, names, needs_weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +63,7 @@ class AlignedPicture:
     mask: Tensor
     """`(H, W)`, bool."""
     homography: Tensor | None
-    """`(N, 3, 3)`, float64, reference pixels to source pixels."""
+    """`(N, 3, 3)`, float64, reference pixels to source pixels; NaN for a source that was left out."""
     flow: Tensor | None
     """`(N, 2, H, W)`, float32, pixels, where the method itself gives one."""
     confidence: float | None
@@ -72,7 +72,10 @@ class AlignedPicture:
     """Whether the confidence is above the method's threshold; a method without confidence is taken at its word."""
     facts: dict[str, Any]
     """What `--json` and the service tell, ready for JSON: method, model, sizes `[width, height]`, confidence, reliable,
-    homography (a list of them for several sources), overlap (the covered share of the reference), seconds."""
+    homography (a list of them for several sources, null for one that was left out), overlap (the covered share of the
+    reference), seconds; sources_used (a list of booleans), where the method leaves out what it finds nothing for."""
+    used: Tensor | None = None
+    """`(N,)`, bool, which sources went into the image, where the method leaves out what it finds nothing for."""
 
 
 def choose_model(
@@ -113,7 +116,7 @@ def choose_model(
         return choice
     if method == AUTO:
         return _champion(tracking_uri) or ModelChoice(FALLBACK_METHOD, FALLBACK_METHOD, FALLBACK_METHOD)
-    if method in names(learned=False):
+    if not is_learned(method):
         file = None if weights is None else str(Path(weights).expanduser().resolve())
         return ModelChoice(method, method, method, weights=file, pretrained=pretrained)
     return registered_model(method, tracking_uri)
@@ -190,7 +193,8 @@ def transform_arrays(aligned: AlignedPicture) -> dict[str, NDArray[np.generic]]:
 
     Returns:
         `flow (N, 2, H, W)` float32 in pixels, reference to source; `mask (H, W)` bool; `confidence`, NaN where the
-        method has none; `homography (N, 3, 3)` float64 where the method has one.
+        method has none; `homography (N, 3, 3)` float64 where the method has one; `used (N,)` bool where the method
+        leaves out sources that it finds nothing for: their flow and homography are NaN.
 
     Raises:
         InputError: the method tells neither a flow nor a homography.
@@ -209,6 +213,8 @@ def transform_arrays(aligned: AlignedPicture) -> dict[str, NDArray[np.generic]]:
         size = (aligned.mask.shape[0], aligned.mask.shape[1])
         positions = torch.stack([homography_positions(each[None], size)[0] for each in aligned.homography])
         flow = (positions - pixel_grid(size)).permute(0, 3, 1, 2)
+    if aligned.used is not None:
+        flow = flow.masked_fill(~aligned.used[:, None, None, None], math.nan)
     single = len(flow) == 1
     confidence = math.nan if aligned.confidence is None else aligned.confidence
     arrays: dict[str, NDArray[np.generic]] = {
@@ -218,6 +224,8 @@ def transform_arrays(aligned: AlignedPicture) -> dict[str, NDArray[np.generic]]:
     }
     if aligned.homography is not None:
         arrays["homography"] = (aligned.homography[0] if single else aligned.homography).numpy()
+    if aligned.used is not None:
+        arrays["used"] = (aligned.used[0] if single else aligned.used).numpy()
     return arrays
 
 
@@ -269,7 +277,12 @@ def _picture(
     homography = None if alignment.homography is None else alignment.homography[0].cpu().double()
     confidence = None if alignment.confidence is None else float(alignment.confidence[0])
     reliable = confidence is None or confidence > min_confidence
-    told = None if homography is None else homography.tolist()
+    # Frame 0 of a method that merges is the reference.
+    frames_used = alignment.extras.get("frames_used")
+    used = None if frames_used is None else frames_used[0, 1:].cpu()
+    if homography is not None and used is not None:
+        homography = homography.masked_fill(~used[:, None, None], math.nan)
+    told = None if homography is None else [each.tolist() if each.isfinite().all() else None for each in homography]
     return AlignedPicture(
         image=alignment.image[0].float().cpu(),
         mask=mask,
@@ -289,7 +302,9 @@ def _picture(
             "homography": told[0] if told and len(told) == 1 else told,
             "overlap": round(float(mask.float().mean()), 6),
             "seconds": round(seconds, 4),
-        },
+        }
+        | ({} if used is None else {"sources_used": used.tolist()}),
+        used=used,
     )
 
 

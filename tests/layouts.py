@@ -113,7 +113,10 @@ def write_hpatches(root: Path) -> Path:
 
 
 def write_dsia(root: Path) -> Path:
-    for split, names in (("train", ("00001_1_0001", "00001_1_0002", "00002_11_0001")), ("test", ("00003_4_0001",))):
+    for split, names in (
+        ("train", ("00001_1_0001", "00001_1_0002", "00002_11_0001")),
+        ("test", ("SS_00003_4_0001", "LS_00003_4_0002")),
+    ):
         for number, name in enumerate(names):
             for seed, file in enumerate(("img1", "img2", "img1_warp_gt")):
                 save(root / split / name / f"{file}.png", picture(100 * number + seed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -102,20 +103,16 @@ class KeypointAligner(MatchingAligner):
         features: keypoints per picture, the strongest first.
         ratio: largest ratio of the distances to the best and to the second match.
         threshold: reprojection error in pixels of the reduced pictures up to which a match can count as inlier.
-        seed: of the random samples.
     """
 
     distance: ClassVar[int] = cv2.NORM_L2
     """The OpenCV norm that compares descriptors."""
 
-    def __init__(
-        self, max_side: int = 1600, features: int = 4000, ratio: float = 0.8, threshold: float = 3.0, seed: int = 0
-    ) -> None:
+    def __init__(self, max_side: int = 1600, features: int = 4000, ratio: float = 0.8, threshold: float = 3.0) -> None:
         self.max_side = max_side
         self.features = features
         self.ratio = ratio
         self.threshold = threshold
-        self.seed = seed
 
     @abstractmethod
     def detect(self, grey: Grey) -> Keypoints:
@@ -125,7 +122,7 @@ class KeypointAligner(MatchingAligner):
         """See `MatchingAligner.matches`: those that survive the ratio test."""
         a, b = (self.detect(grey_picture(picture, self.max_side)) for picture in (reference, source))
         pairs = self.pair(a, b) if min(len(a.points), len(b.points)) >= LEAST_INLIERS else np.zeros((0, 2), np.intp)
-        return agree(a.points[pairs[:, 0]], b.points[pairs[:, 1]], a.sizes, b.sizes, self.threshold, self.seed)
+        return agree(a.points[pairs[:, 0]], b.points[pairs[:, 1]], a.sizes, b.sizes, self.threshold)
 
     def pair(self, a: Keypoints, b: Keypoints) -> NDArray[np.intp]:
         """Indices `(K, 2)` into the keypoints of a and b that match."""
@@ -148,13 +145,26 @@ def grey_picture(picture: Tensor, max_side: int) -> Grey:
     return Grey(grey, (reduced, (height, width)))
 
 
-def found_keypoints(grey: Grey, detector: Any, none_found: NDArray[Any]) -> Keypoints:
-    """What an OpenCV detector finds; `none_found (0, D)` are the descriptors where it finds nothing."""
-    if min(grey.levels.shape) < SMALLEST_SIDE:
-        return Keypoints(np.zeros((0, 2), dtype=np.float32), none_found, grey.sizes)
-    keypoints, descriptors = detector.detectAndCompute(grey.levels, None)
-    points = np.array([keypoint.pt for keypoint in keypoints], dtype=np.float32).reshape(-1, 2)
-    return Keypoints(points, none_found if descriptors is None else descriptors, grey.sizes)
+def found_keypoints(
+    levels: NDArray[np.uint8], detector: Any, none_found: NDArray[Any], mask: NDArray[np.uint8] | None = None
+) -> tuple[Sequence[cv2.KeyPoint], NDArray[Any]]:
+    """What an OpenCV detector finds, and its descriptors `(K, D)`.
+
+    Args:
+        levels: `(h, w)`, a grey picture.
+        detector: with OpenCV's `detectAndCompute`.
+        none_found: `(0, D)`, the descriptors where it finds nothing.
+        mask: `(h, w)`, nonzero where it may find something; None for everywhere.
+    """
+    if min(levels.shape) < SMALLEST_SIDE:
+        return (), none_found
+    keypoints, descriptors = detector.detectAndCompute(levels, mask)
+    return keypoints, none_found if descriptors is None else descriptors
+
+
+def places(keypoints: Sequence[cv2.KeyPoint]) -> NDArray[np.float32]:
+    """Where OpenCV says that keypoints lie, `(K, 2)`."""
+    return np.array([keypoint.pt for keypoint in keypoints], dtype=np.float32).reshape(-1, 2)
 
 
 def agree(
@@ -163,7 +173,6 @@ def agree(
     reference_sizes: tuple[geometry.Size, geometry.Size],
     source_sizes: tuple[geometry.Size, geometry.Size],
     threshold: float,
-    seed: int,
 ) -> Matches:
     """Find the homography on which most matches agree, by USAC_MAGSAC, and bring all to full size.
 
@@ -173,7 +182,6 @@ def agree(
         reference_sizes: of the reduced reference and at full size; reduced by the rule "area".
         source_sizes: those of the source.
         threshold: reprojection error in pixels of the reduced pictures up to which a match can count as inlier.
-        seed: of the random samples.
     """
     full = [
         geometry.transform_points(
@@ -184,7 +192,7 @@ def agree(
     nothing = Matches(full[0], full[1], np.zeros(len(reference), dtype=np.bool_), None, 0.0)
     if len(reference) < LEAST_INLIERS:
         return nothing
-    cv2.setRNGSeed(seed)
+    # USAC draws its samples from a generator of its own, which starts alike in each call.
     matrix, mask = cv2.findHomography(reference, source, cv2.USAC_MAGSAC, threshold, maxIters=10_000, confidence=0.9999)
     inliers = 0 if mask is None else int(mask.sum())
     # A camera does not turn a picture inside out: a negative determinant is a chance agreement.

@@ -34,7 +34,6 @@ class Loftr(nn.Module, MatchingAligner):
         max_side: larger pictures are reduced to this length in pixels.
         least_score: coarse matching score in [0, 1] above which a match counts.
         threshold: reprojection error in pixels of the reduced pictures up to which a match can count as inlier.
-        seed: of the random samples.
 
     Raises:
         MissingWeightsError: neither `weights` nor `pretrained` was given.
@@ -51,7 +50,6 @@ class Loftr(nn.Module, MatchingAligner):
         max_side: int = 640,
         least_score: float = 0.2,
         threshold: float = 3.0,
-        seed: int = 0,
     ) -> None:
         super().__init__()
         self.network = LoFTR(pretrained=None)
@@ -59,7 +57,6 @@ class Loftr(nn.Module, MatchingAligner):
         load_published(self.network, self.name, weights=weights, pretrained=pretrained, url=URL, prefix="matcher.")
         self.max_side = max_side
         self.threshold = threshold
-        self.seed = seed
 
     @torch.inference_mode()
     def matches(self, reference: Tensor, source: Tensor) -> Matches:
@@ -73,7 +70,7 @@ class Loftr(nn.Module, MatchingAligner):
         # The weights were trained with pixel centres at halves.
         points = [(found[key] - 0.5).cpu().numpy() for key in ("keypoints0", "keypoints1")]
         to_full = list(zip(working, sizes, strict=True))
-        return agree(points[0], points[1], to_full[0], to_full[1], self.threshold, self.seed)
+        return agree(points[0], points[1], to_full[0], to_full[1], self.threshold)
 
 
 def working_size(size: geometry.Size, max_side: int) -> geometry.Size:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .keypoints import Grey, KeypointAligner, Keypoints, found_keypoints
+from .keypoints import Grey, KeypointAligner, Keypoints, found_keypoints, places
+
+NO_DESCRIPTORS: NDArray[np.float32] = np.zeros((0, 128), dtype=np.float32)
 
 
 class Sift(KeypointAligner):
@@ -22,8 +23,8 @@ class Sift(KeypointAligner):
 
     def detect(self, grey: Grey) -> Keypoints:
         """See `KeypointAligner.detect`; descriptors `(K, 128)`."""
-        found = found_keypoints(grey, sift_detector(self.features), np.zeros((0, 128), dtype=np.float32))
-        return replace(found, descriptors=root_sift(found.descriptors))
+        found, descriptors = found_keypoints(grey.levels, sift_detector(self.features), NO_DESCRIPTORS)
+        return Keypoints(places(found), root_sift(descriptors), grey.sizes)
 
 
 def sift_detector(features: int) -> Any:

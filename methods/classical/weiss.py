@@ -39,7 +39,9 @@ class Weiss(SetAligner):
         logs = frames.clamp_min(self.darkest).log()
         along_x = masked_median(logs.diff(dim=4), masks[..., 1:] & masks[..., :-1])
         along_y = masked_median(logs.diff(dim=3), masks[..., 1:, :] & masks[..., :-1, :])
-        picture = integrate(along_x, along_y)
+        # One channel at a time: mirrored pictures and their spectra take many times the memory of a picture.
+        channels = zip(along_x.unbind(1), along_y.unbind(1), strict=True)
+        picture = torch.stack([integrate(*each) for each in channels], dim=1)
         known = masks.any(dim=1)
         missing = (masked_median(logs, masks) - picture) * known
         level = missing.sum(dim=(2, 3), keepdim=True) / known.sum(dim=(2, 3), keepdim=True).clamp_min(1)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
+
+from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
 
 from ...methods.errors import DatasetError
 from .layouts import split_prefix
@@ -61,7 +65,7 @@ def convert(
         InputError: `out` is full or not writable.
     """
     reader = open_reader(url, split)
-    if resolve(split_prefix(url)[1]) == resolve(out):
+    if _place(split_prefix(url)[1]) == _place(out):
         raise DatasetError(f"{out} is the dataset itself; choose another place")
     info = planned(reader, limit)
     _check_place(out, info)
@@ -81,6 +85,12 @@ def convert(
     done = replace(info, complete=True)
     done.save(out)
     return done
+
+
+def _place(url: str) -> tuple[AbstractFileSystem, str]:
+    """Where a URL leads, links followed."""
+    filesystem, path = resolve(url)
+    return filesystem, os.path.realpath(path) if isinstance(filesystem, LocalFileSystem) else path
 
 
 def _range(reader: Reader) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Encoded pictures of datasets: their size from the header, and their pixels as 8-bit RGB, upright.
 
 The same rules as in `platform/images.py`: an EXIF orientation is applied, grey and palette pictures become RGB, a
-transparent picture is laid over black. Pictures of 16 bits are rounded to 8.
+transparent picture is laid over black. Of 16 bits, grey is rounded to 8, and colour keeps its high byte.
 """
 
 from __future__ import annotations

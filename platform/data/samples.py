@@ -19,6 +19,9 @@ from .layouts.opening import open_reader
 from .pictures import decode_rgb, picture_size
 from .truth import DENSE, Truth, decode_arrays, decode_mask
 
+LEAST_H33 = 1e-12
+"""Share of the largest entry of a homography up to which its h33 is rounding error."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -27,7 +30,8 @@ class Sample:
     Attributes:
         key: the sample's name in its shard.
         frames: uint8 `(3, H, W)` each; a pair is a sequence of two: reference and source.
-        homographies: float64 `(T, 3, 3)`, frame 0 to frame k (the first is the identity), or None where unknown.
+        homographies: float64 `(T, 3, 3)`, frame 0 to frame k (the first is the identity), `h33 = 1` unless it is 0, or
+            None where unknown.
         gt: uint8 `(3, H, W)`, the undisturbed picture from the view of frame 0, where the dataset has it.
         meta: the rest of `meta.json`.
     """
@@ -67,12 +71,12 @@ class Sample:
         return points
 
     def homography(self, a: int, b: int) -> Tensor | None:
-        """Homography from frame a to frame b, scaled to `h33 = 1`, or None where unknown."""
+        """Homography from frame a to frame b, scaled to `h33 = 1` unless it is 0, or None where unknown."""
         return homography_between(self.homographies, a, b)
 
 
 def homography_between(homographies: Tensor | None, a: int, b: int) -> Tensor | None:
-    """Homography from frame a to frame b, scaled to `h33 = 1`, or None where unknown.
+    """Homography from frame a to frame b, scaled to `h33 = 1` unless it is 0, or None where unknown.
 
     Args:
         homographies: `(T, 3, 3)`, frame 0 to frame k, or None.
@@ -83,8 +87,13 @@ def homography_between(homographies: Tensor | None, a: int, b: int) -> Tensor | 
         return torch.eye(3, dtype=torch.float64)
     if homographies is None:
         return None
-    matrix = homographies[b] @ torch.linalg.inv(homographies[a])
-    return matrix / matrix[2, 2]
+    return _scaled(homographies[b] @ torch.linalg.inv(homographies[a]))
+
+
+def _scaled(matrices: Tensor) -> Tensor:
+    """Homographies `(..., 3, 3)` with `h33 = 1`, or the largest entry 1 where h33 is 0: pixel (0, 0) is at infinity."""
+    last, most = matrices[..., 2:, 2:], matrices.abs().amax((-2, -1), keepdim=True)
+    return matrices / torch.where(last.abs() > LEAST_H33 * most, last, most)
 
 
 def decode_picture(content: bytes, where: str) -> Tensor:
@@ -272,4 +281,6 @@ def _homographies(meta: dict[str, Any], frames: int, where: str) -> Tensor | Non
         matrices = torch.cat([torch.eye(3, dtype=torch.float64)[None], matrices])
     if matrices.shape != (frames, 3, 3):
         raise DatasetError(f"{where} has {frames} frames but homographies of shape {tuple(matrices.shape)}")
-    return matrices / matrices[:, 2:, 2:]
+    if not torch.isfinite(matrices).all():
+        raise DatasetError(f"{where} has a homography that is not finite; run 'raylign data verify' on the dataset")
+    return _scaled(matrices)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import cached_property
 
 from torch import Tensor
 
-Task = Literal["pair", "set", "aligned"]
-"""`pair`: one source brought onto the reference. `set`: all sources of a sequence, aligned and merged to one picture.
-`aligned`: the same from frames that the true homographies brought onto the reference, so that merging alone counts."""
+from .results import Task
+from .transforms import flow_inside, homography_flow
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Case:
         name: what people call it, for example `P37_1_2`; the key where the dataset has no names.
         scene: cases of one scene are not independent; confidence intervals resample scenes.
         subset: difficulty or group (`easy`, `S`, `illumination`), empty where there is none.
-        task: see `Task`.
+        task: see `results.Task`.
         reference: `(3, H, W)` in [0, 1].
         sources: each `(3, h, w)` in [0, 1]; one for a pair.
         truth: the right answer.
@@ -60,6 +59,14 @@ class Case:
     reference: Tensor
     sources: list[Tensor]
     truth: CaseTruth = field(default_factory=CaseTruth)
+
+    @cached_property
+    def true_flow(self) -> Tensor | None:
+        """`(2, H, W)`, pixels, NaN where unknown: the true flow, or that of the true homography inside the source."""
+        if self.truth.flow is not None or self.truth.homography is None:
+            return self.truth.flow
+        (height, width), (source_height, source_width) = self.reference.shape[1:], self.sources[0].shape[1:]
+        return flow_inside(homography_flow(self.truth.homography, (height, width)), (source_height, source_width))
 
     @property
     def target(self) -> Tensor:

@@ -63,12 +63,13 @@ def pareto_charts(tables: Iterable[Table], methods: Sequence[str]) -> list[str]:
             continue
         points = [(row["metrics"]["seconds"]["mean"], row["metrics"][metric.name]["mean"]) for row in shown]
         x = fitted([point[0] for point in points], log=True)
-        y = fitted([point[1] for point in points])
+        halves = [row["metrics"][metric.name].get("ci95", 0.0) for row in shown]
+        y = fitted([point[1] + side * half for point, half in zip(points, halves, strict=True) for side in (-1, 1)])
         axes = Axes(table.title, x, y, "seconds of one alignment", f"{metric.name} ({metric.unit})")
         axes.front([points[index] for index in pareto_front(points, metric.better)])
-        for row, point in zip(shown, points, strict=True):
+        for row, point, half in zip(shown, points, halves, strict=True):
             told = f"{row['method']}: {point[1]:.{metric.digits}f} {metric.unit} in {point[0]:.3g} s"
-            axes.dot(point, methods.index(row["method"]), told, half=row["metrics"][metric.name]["ci95"])
+            axes.dot(point, methods.index(row["method"]), told, half=half)
         for row, point in zip(shown, points, strict=True):
             axes.label(point, row["method"], methods.index(row["method"]))
         charts.append(axes.svg())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from ...methods.errors import InputError
 from ..arguments import parse
 from ..progress import Progress
 from ..runs import RUNS, run_folder, write_text
-from .cases import Task
+from .results import Task
 
 if TYPE_CHECKING:
     from .outputs import Evaluation
@@ -70,8 +71,9 @@ class EvaluateOptions:
     """Write the table as CSV to this file."""
     latex: Path | None = None
     """Write the table as LaTeX to this file."""
-    markdown: Path | None = None
-    """Write the table as Markdown to this file."""
+    markdown: tuple[Path, ...] = ()
+    """Write an overview and the table as Markdown to these files; a file with the lines '<!-- overview -->' and
+    '<!-- /overview -->' keeps what stands around them and gets the overview between them."""
     html: Path | None = None
     """Write the report, which is in the run folder anyway, to this file as well."""
     tracking_uri: str | None = None
@@ -94,7 +96,7 @@ class EvaluateOptions:
                 raise InputError(f"{flag} must be at least {least}")
         if not self.data and self.paper is None:
             raise InputError("--data is missing; give one or more datasets")
-        for path in (self.json, self.csv, self.latex, self.markdown, self.html):
+        for path in (self.json, self.csv, self.latex, *self.markdown, self.html):
             if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
                 raise InputError(f"{path} cannot be written: it is a folder, or its folder does not exist")
 
@@ -122,15 +124,19 @@ def main(arguments: list[str]) -> int:
         return 0
     evaluation = _evaluate(options)
     comparison = None if paper is None else beside(paper, evaluation.rows, evaluation.settings)
-    _tell(options, evaluation)
-    if comparison is not None:
-        print("\n" + text(comparison))
     from .outputs import track, write_report, write_tables
 
     write_tables(evaluation, options.json, options.csv, options.latex, options.markdown)
+    try:
+        _tell(options, evaluation)
+        if comparison is not None:
+            print("\n" + text(comparison))
+        sys.stdout.flush()
+    except BrokenPipeError:  # its reader has gone (`raylign evaluate ... | head`), the files are still wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     write_report(evaluation, options.gallery, options.html, "" if comparison is None else html(comparison))
-    track(evaluation, options.name, asdict(options), options.tracking_uri)
     print(f"report  {evaluation.folder / 'report.html'}", file=sys.stderr)
+    track(evaluation, options.name, asdict(options), options.tracking_uri)
     return 0
 
 
@@ -147,15 +153,17 @@ def _evaluate(options: EvaluateOptions) -> Evaluation:
     """Measure what is not measured yet."""
     import yaml
 
+    from ..tracking import tracking_uri
     from .datasets import SCORED, EvaluationSet, choose_datasets
-    from .evaluate import evaluate, make_plan
+    from .evaluate import evaluate, here, make_plan
     from .farm import FarmOptions
     from .models import choose_models
-    from .outputs import Evaluation
+    from .outputs import Evaluation, load_mlflow
     from .store import Parts
     from .summary import summarise
     from .work import WorkOptions
 
+    tracking_uri(options.tracking_uri)  # a wrong address is told before any work is done
     datasets = [EvaluationSet(each) for each in choose_datasets(options.data, options.split, options.limit)]
     models, left_out = choose_models(
         options.methods,
@@ -168,18 +176,22 @@ def _evaluate(options: EvaluateOptions) -> Evaluation:
         if name not in labels:
             raise InputError(f"--compare: '{name}' is not measured; choose two of {', '.join(labels)}")
     plan = make_plan(models, datasets, options.tasks)
-    work = WorkOptions(options.threads, options.lpips_weights, options.pretrained)
+    lpips = options.lpips_weights and str(Path(options.lpips_weights).expanduser().absolute())
+    work = WorkOptions(options.threads, lpips, options.pretrained)
     if work.measures_lpips:
         work.load_lpips()  # wrong weights are told before any work is done
     folder = run_folder("evaluate", options.name)
     write_text(folder / "config.yaml", yaml.safe_dump(json.loads(json.dumps(asdict(options), default=str))))
     parts = Parts(folder / "parts", work, {dataset.choice.label: dataset.digest() for dataset in datasets})
+    farm = FarmOptions(options.workers, options.gpus_per_worker)
+    if not here(farm, options.address):
+        load_mlflow(options.tracking_uri)
     with Progress("evaluating", plan.cases, "case") as bar:
         results = evaluate(
             plan,
             parts,
             work,
-            FarmOptions(options.workers, options.gpus_per_worker),
+            farm,
             address=options.address,
             fresh=options.fresh,
             advance=bar.advance,

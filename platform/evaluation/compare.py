@@ -55,7 +55,7 @@ class Comparison:
         a: method.
         b: method.
         dataset: label of the dataset.
-        task: see `cases.Task`.
+        task: see `results.Task`.
         metric: name of the metric.
         n: cases; failures count with the values they have.
         only_a: cases where a alone has a value, which count nowhere here.
@@ -63,7 +63,8 @@ class Comparison:
         mean_a: mean of a, in the metric's unit.
         mean_b: mean of b.
         difference: mean of a - b. Whether that is good for a depends on `Metric.better`.
-        low: lower end of the 95 % bootstrap interval of the difference (percentiles; scenes are resampled).
+        low: lower end of the 95 % bootstrap interval of the difference (percentiles; scenes are resampled); minus
+            infinity where all cases are of one scene, which says nothing of others.
         high: upper end.
         wins: cases where a is better.
         ties: cases where both are equal.
@@ -230,7 +231,9 @@ def _by_motion(cases: Sequence[CaseResult], difference: Values, gain: Values) ->
 
 def _interval(difference: Values, scenes: Sequence[str]) -> tuple[float, float]:
     """95 % bootstrap interval of the mean; a scene's cases are drawn together."""
-    _, place = np.unique(np.array(scenes), return_inverse=True)
+    names, place = np.unique(np.array(scenes), return_inverse=True)
+    if len(names) == 1:
+        return -math.inf, math.inf
     totals, counts = np.bincount(place, weights=difference), np.bincount(place).astype(np.float64)
     weights = _weights(len(totals))
     low, high = np.quantile((weights @ totals) / (weights @ counts), [0.025, 0.975])
@@ -259,11 +262,14 @@ def _lines(comparison: Comparison) -> list[str]:
     def number(value: float) -> str:
         return f"{value:+.{metric.digits}f}"
 
+    interval = f"95 % {number(comparison.low)} to {number(comparison.high)}"
+    if math.isinf(comparison.low):
+        interval = "no interval: all cases are of one scene"
     lines = [
         f"{comparison.a} against {comparison.b}: {comparison.metric} ({metric.better} is better), "
         f"{comparison.dataset} ({comparison.task}), n = {comparison.n}: {verdict(comparison)}",
         f"  mean difference {number(comparison.difference)}{unit} "
-        f"(95 % {number(comparison.low)} to {number(comparison.high)}), "
+        f"({interval}), "
         f"{comparison.wins} wins, {comparison.ties} ties, {comparison.losses} losses, p = {comparison.p:.2g}",
     ]
     for part in (*comparison.subsets, *comparison.motions):

@@ -1,8 +1,9 @@
-"""What an alignment costs: peak memory and floating-point operations."""
+"""What an alignment costs: peak memory and floating-point operations; and memory that costs no time."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,27 @@ import torch
 _PROC = Path("/proc/self")
 _RESET_PEAK = "5"
 """What `clear_refs` takes to set the peak of the resident memory back to what is resident (Linux, proc(5))."""
+
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Parameters of glibc's `mallopt`."""
+
+
+def keep_freed_memory() -> None:
+    """Have this process keep the memory that it frees for the next picture, where its C library is glibc.
+
+    By default glibc gives each large block back to the system and takes it again, page by page: a sixth of the time of
+    aligning and measuring a pair of 512 px with `sift`.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(_MMAP_THRESHOLD, 1 << 30)
+        library.mallopt(_TRIM_THRESHOLD, 1 << 30)
+
+
+def _give_back_freed_memory() -> None:
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @dataclass
@@ -32,6 +54,7 @@ def peak_memory() -> Iterator[Peak]:
         yield peak
         peak.megabytes = (torch.cuda.max_memory_allocated() - before) / 1e6
         return
+    _give_back_freed_memory()  # what lies ready from before would not be counted
     resident = _reset_peak()
     yield peak
     if resident is not None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, get_args
 
 import torch
@@ -14,8 +15,10 @@ from torch import Tensor
 from ...methods.errors import DatasetError, InputError
 from ...methods.geometry import warp_by_homography
 from ..data.samples import Sample, Samples, float_image, spread
+from ..data.shards import resolve
 from ..runs import absolute_url
-from .cases import Case, CaseTruth, Task
+from .cases import Case, CaseTruth
+from .results import Task
 
 TASKS: tuple[Task, ...] = get_args(Task)
 
@@ -24,6 +27,9 @@ SCORED = ("udis-d",)
 
 COVERED = 0.999
 """Share of a bilinear sample that must come from inside the source for its pixel to count as known."""
+
+_STAMP = ("size", "mtime", "ETag", "etag", "LastModified", "updated", "created_at")
+"""What file systems call a file's size and time or digest."""
 
 
 @dataclass(frozen=True)
@@ -133,10 +139,35 @@ class EvaluationSet:
         }
 
     def digest(self) -> str:
-        """Changes with what `dataset.json` or the layout says, the split and the limit; pictures are not read."""
+        """Changes with what `dataset.json` or the layout says, the split, the limit, and with size or time of any file
+        that cases are read from; pictures are not read.
+
+        Raises:
+            DatasetError: what is known of a sample cannot be read.
+        """
         reader = self.samples.reader
-        content = [asdict(reader.info), self.choice.split, self.choice.limit, reader.keys]
+        content = [asdict(reader.info), self.choice.split, self.choice.limit, reader.keys, self._stamps()]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+    def _stamps(self) -> list[Any]:
+        """Size and time of each file of the cases; of public folders also what is known of each sample.
+
+        Folders of one layout with the same names of files differ in nothing else.
+        """
+        reader = self.samples.reader
+        positions = sorted({entry.position for entries in self.entries.values() for entry in entries})
+        if self.layout == "shards":
+            filesystem, root = resolve(reader.url)
+            names = dict.fromkeys(reader.shard(position) for position in positions)
+            facts = [filesystem.info(f"{root}/shards/{name}.tar") for name in names]
+            return [[fact.get(name) for name in _STAMP] for fact in facts]
+        stamps: list[Any] = []
+        for position in positions:
+            files = [reader.file_of(position, suffix) for suffix in reader.fields(position)]
+            facts = [Path(file).stat() for file in files if file is not None]
+            known = reader.read(position, ["meta.json"])["meta.json"].decode()
+            stamps.append([known, *([fact.st_size, fact.st_mtime_ns] for fact in facts)])
+        return stamps
 
     def case(self, task: Task, index: int) -> Case:
         """One case.

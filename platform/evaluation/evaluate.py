@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 from ...methods.errors import InputError
 from ...methods.registry import takes_sets
 from ..alignment import ModelChoice
-from .cases import Task
 from .datasets import EvaluationSet
 from .farm import FarmOptions, run_here, run_on_ray
-from .results import CaseResult
+from .results import CaseResult, Task
 from .store import Parts
 from .work import Job, WorkOptions
 
-JOB_CASES: dict[Task, int] = {"pair": 8, "set": 2, "aligned": 2}
+JOB_CASES: dict[Task, int] = {"pair": 4, "set": 1, "aligned": 1}
 """Cases of a job: what the death of a worker can cost, against what a message costs."""
 
 
@@ -59,6 +56,11 @@ def make_plan(models: Sequence[ModelChoice], datasets: Sequence[EvaluationSet], 
     return Plan(jobs, left_out)
 
 
+def here(farm: FarmOptions, address: str | None) -> bool:
+    """Whether the jobs are done in this process: one worker without a cluster's address needs no Ray."""
+    return farm.workers == 1 and address is None
+
+
 def evaluate(
     plan: Plan,
     parts: Parts,
@@ -88,7 +90,10 @@ def evaluate(
     Raises:
         RaylignError: a case cannot be read, a model not be loaded, a worker not be placed.
     """
-    results = {job: None if fresh else parts.read(job) for job in plan.jobs}
+    if fresh:
+        for job in plan.jobs:
+            parts.forget(job)
+    results = {job: parts.read(job) for job in plan.jobs}
     advance(sum(job.count for job, found in results.items() if found is not None))
     todo = [job for job, found in results.items() if found is None]
 
@@ -98,20 +103,13 @@ def evaluate(
             results[job] = measured
         advance(job.count)
 
-    if todo and farm.workers == 1 and address is None:
+    if todo and here(farm, address):
         run_here(todo, options, done)
     elif todo:
         from ..cluster import ray_session
 
-        with ray_session(address) if todo else nullcontext():
+        with ray_session(address):
             run_on_ray(todo, options, farm, done)
     # A job that was cut into cases lies in their parts.
     found = [measured if measured is not None else parts.read(job) for job, measured in results.items()]
     return [result for each in found for result in each or []]
-
-
-def run_folder_of(name: str) -> Path:
-    """Folder of the evaluation `name`."""
-    from ..runs import run_folder
-
-    return run_folder("evaluate", name)

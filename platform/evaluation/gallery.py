@@ -16,6 +16,7 @@ from ..report import data_uri
 from .charts import headline
 from .compare import by_place
 from .results import BY_NAME, CaseResult
+from .tables import TASKS
 
 SIDE = 320
 """Pixels of a thumbnail's longer side."""
@@ -40,7 +41,7 @@ class GalleryItem:
     Attributes:
         method: as in `CaseResult`.
         dataset: as in `CaseResult`.
-        task: see `cases.Task`.
+        task: see `results.Task`.
         key: of the case.
         name: of the case.
         subset: of the case.
@@ -135,8 +136,9 @@ def gallery_html(items: Sequence[GalleryItem], pictures: Pictures) -> str:
         for label in ("method", "dataset", "why")
     )
     return (
-        "<p>On the left of the divider the aligned picture, on the right the reference. Flicker shows them in turn; "
-        "before shows the source as it came.</p>"
+        "<p>On the left of the divider the aligned picture, or the source as it came where the method failed; on the "
+        "right the reference, of sets the true picture. Flicker shows them in turn; before shows the source (of sets "
+        "the first) as it came.</p>"
         f'<div class="menus">{menus}<output aria-live="polite"></output></div>\n<div class="cards">\n{cards}\n</div>'
         '<button type="button" class="more" hidden>show all of them</button>'
     )
@@ -150,7 +152,7 @@ def _menu(label: str, choices: list[str]) -> str:
 def _card(item: GalleryItem, pictures: Pictures) -> str:
     shown = [BY_NAME[name] for name in _SHOWN if name in item.metrics]
     numbers = " · ".join(f"{m.name} {item.metrics[m.name]:.{m.digits}f} {m.unit}" for m in shown)
-    place = " · ".join(part for part in (item.dataset, item.name, item.subset) if part)
+    place = " · ".join(part for part in (item.dataset, TASKS[item.task], item.name, item.subset) if part)
     attributes = "".join(
         f' data-{label}="{html.escape(value)}"'
         for label, value in (("method", item.method), ("dataset", item.dataset), ("why", item.why))

@@ -18,11 +18,11 @@ from .lpips import LEAST_SIDE
 from .pictures import SSIM_WINDOW, ghosting_score, picture_metrics, region_psnr
 from .transforms import (
     end_point_error,
-    flow_inside,
     homography_flow,
     homography_metrics,
     is_planar,
     point_errors,
+    vector_lengths,
 )
 
 if TYPE_CHECKING:
@@ -76,10 +76,10 @@ def motion_percent(case: Case) -> float | None:
     Over the pixels where the flow is known; of a true homography, where it leads into the source. None where neither
     is known.
     """
-    flow = _true_flow(case)
+    flow = case.true_flow
     if flow is None:
         return None
-    lengths = flow.double().norm(dim=0)
+    lengths = vector_lengths(flow.double())
     lengths = lengths[lengths.isfinite()]
     if len(lengths) == 0:
         return None
@@ -160,21 +160,12 @@ def _transform_metrics(case: Case, aligned: AlignedPicture) -> dict[str, float]:
         # A point that the flow loses is as far away as a picture is wide: wrong, but not without measure.
         errors = point_errors(truth.points, told).clamp(max=math.hypot(*size)).numpy()
         metrics |= {"point_error": errors.mean(), "mee": np.median(errors), "mae": errors.max()}
-    true_flow = _true_flow(case)
+    true_flow = case.true_flow
     if true_flow is not None:
         error = end_point_error(flow, true_flow)
         if error is not None:
             metrics["epe"] = error
     return {name: float(value) for name, value in metrics.items()}
-
-
-def _true_flow(case: Case) -> Tensor | None:
-    """`(2, H, W)`, NaN where unknown."""
-    if case.truth.flow is not None:
-        return case.truth.flow
-    if case.truth.homography is None:
-        return None
-    return flow_inside(homography_flow(case.truth.homography, _size(case.reference)), _size(case.sources[0]))
 
 
 def _size(picture: Tensor) -> Size:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...methods.errors import InputError
 from ..progress import Progress
 from ..runs import write_bytes, write_text
 from .drawing import gallery_items
 from .gallery import choose_items
+from .overview import with_overview
 from .page import report_page
 from .results import CaseResult
 from .store import encode
-from .tables import csv_text, latex, markdown
+from .tables import csv_text, latex
 from .work import Job, WorkOptions
 
 _NOT_ALLOWED = re.compile(r"[^\w\-. /]")
@@ -45,18 +49,24 @@ def write_tables(
     json_file: Path | None,
     csv_file: Path | None,
     latex_file: Path | None,
-    markdown_file: Path | None,
+    markdown_files: Sequence[Path],
 ) -> None:
-    """Write the table into the run folder (`table.json`, `results.parquet`), and to the files that are not None."""
+    """Write the table into the run folder (`table.json`, `results.parquet`), and to the files that are given.
+
+    Raises:
+        InputError: a file cannot be written, or a Markdown file has one of its two markers.
+    """
     document = {"rows": evaluation.rows, "settings": evaluation.settings}
     content = json.dumps(document, indent=1, default=str) + "\n"
     write_text(evaluation.folder / "table.json", content)
     write_bytes(evaluation.folder / "results.parquet", encode(evaluation.results))
     if json_file is not None:
         write_text(json_file, content)
-    for path, form in ((csv_file, csv_text), (latex_file, latex), (markdown_file, markdown)):
+    for path, form in ((csv_file, csv_text), (latex_file, latex)):
         if path is not None:
             write_text(path, form(evaluation.rows))
+    for path in markdown_files:
+        write_text(path, with_overview(path, evaluation.rows))
 
 
 def write_report(evaluation: Evaluation, per_method: int, file: Path | None, paper: str) -> None:
@@ -79,6 +89,21 @@ def write_report(evaluation: Evaluation, per_method: int, file: Path | None, pap
         write_text(file, page)
 
 
+def load_mlflow(tracking_uri: str | None) -> None:
+    """Load MLflow and open its store, which takes seconds, beside the start of Ray, which takes as many.
+
+    What is wrong with the store is told by `track`.
+    """
+
+    def load() -> None:
+        with contextlib.suppress(Exception):
+            from ..tracking import Tracker
+
+            Tracker(tracking_uri)
+
+    threading.Thread(target=load, daemon=True, name="mlflow").start()
+
+
 def track(evaluation: Evaluation, name: str, options: Mapping[str, Any], tracking_uri: str | None) -> None:
     """Keep the evaluation in MLflow, where it is installed.
 
@@ -87,18 +112,23 @@ def track(evaluation: Evaluation, name: str, options: Mapping[str, Any], trackin
         name: of the run.
         options: become its parameters.
         tracking_uri: of the store.
+
+    Raises:
+        InputError: MLflow does not answer or refuses; what the run folder holds is not lost.
     """
-    try:
-        from ..tracking import Tracker, flatten
-    except ImportError:
-        print("MLflow is not installed: the results are in the run folder only", file=sys.stderr)
-        return
+    from ..tracking import Tracker, flatten
+
     metrics = {
         _NOT_ALLOWED.sub("_", f"{row['dataset']}/{row['task']}/{row['method']}/{metric}"): entry["mean"]
         for row in evaluation.rows
         for metric, entry in row["metrics"].items()
     }
-    with Tracker(tracking_uri).start_run("evaluate", name, flatten(options), {"raylign.run": name}) as run:
-        run.log_metrics(metrics, 0)
-        for file in ("table.json", "results.parquet", "report.html"):
-            run.log_artifact(evaluation.folder / file)
+    try:
+        with Tracker(tracking_uri).start_run("evaluate", name, flatten(options), {"raylign.run": name}) as run:
+            run.log_metrics(metrics, 0)
+            for file in ("table.json", "results.parquet", "report.html"):
+                run.log_artifact(evaluation.folder / file)
+    except ModuleNotFoundError:
+        print("MLflow is not installed: the results are in the run folder only", file=sys.stderr)
+    except InputError as error:
+        raise InputError(f"{error}; table and report are in {evaluation.folder}, but not in MLflow") from None

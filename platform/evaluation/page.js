@@ -96,7 +96,7 @@ const swapped = (found) => ({
   ...found,
   means: [found.means[1], found.means[0]],
   alone: [found.alone[1], found.alone[0]],
-  difference: [-found.difference[0], -found.difference[2], -found.difference[1]],
+  difference: [0, 2, 1].map((place) => (found.difference[place] === null ? null : -found.difference[place])),
   score: [...found.score].reverse(),
   parts: found.parts.map(([label, n, difference, wins, ties, losses]) => [label, n, -difference, losses, ties, wins]),
   best: [1, 0].map((side) => found.best[side].map(([name, value]) => [name, -value])),
@@ -135,7 +135,7 @@ function showComparison() {
   for (const one of found) {
     const [difference, low, high] = one.difference;
     const cells = [one.n, one.means[0].toFixed(digits), one.means[1].toFixed(digits), signed(difference),
-      `${signed(low)} … ${signed(high)}`, one.score.join(" / "), score(one.score),
+      low === null ? "–" : `${signed(low)} … ${signed(high)}`, one.score.join(" / "), score(one.score),
       one.p < 0.001 ? "< 0.001" : one.p.toFixed(3)];
     const row = make("tr", {}, make("th", { scope: "row" }, groups[one.group].title));
     row.append(...cells.map((cell) => make("td", {}, cell)));

@@ -47,19 +47,24 @@ def difficulty_tables(found: Sequence[Table], methods: Sequence[str]) -> str:
 def _result_table(table: Table) -> str:
     main = {metric.name for metric in main_metrics(table)}
     columns = [(metric, table.cells(metric)) for metric in table.metrics]
-    reasons = list(dict.fromkeys(cell.reason for _, cells in columns for cell in cells if cell.reason))
+    whose: dict[str, list[str]] = {}
+    for metric, cells in columns:
+        for reason in dict.fromkeys(cell.reason for cell in cells if cell.reason):
+            whose.setdefault(reason, []).append(metric.name)
+    reasons = list(whose)
     heads = _head("method", 0, "text") + _head("cases", 1, "higher")
     for place, (metric, _) in enumerate(columns, 2):
         heads += _head(heading(metric), place, metric.better, metric, main=metric.name in main)
     lines = []
     for index, row in enumerate(table.rows):
         failed = f' <span class="failed">{row["failed"]} failed</span>' if row.get("failed") else ""
-        cells = f'<th scope="row">{html.escape(row["method"])}</th><td data-value="{row["n"]}">{row["n"]}{failed}</td>'
+        line = f'<th scope="row">{html.escape(row["method"])}</th><td data-value="{row["n"]}">{row["n"]}{failed}</td>'
         for metric, column in columns:
             shown = " data-main" if metric.name in main else " hidden"
-            cells += _cell(column[index], reasons, f' data-metric="{metric.name}"{shown}', mark=len(table.rows) > 1)
-        lines.append(f"<tr>{cells}</tr>")
-    notes = "".join(f"<li>{html.escape(reason)}</li>" for reason in reasons)
+            line += _cell(column[index], reasons, f' data-metric="{metric.name}"{shown}', mark=len(table.rows) > 1)
+        lines.append(f"<tr>{line}</tr>")
+    # Named, because a note may be that of a column that is hidden.
+    notes = "".join(f"<li>{', '.join(names)}: {html.escape(reason)}</li>" for reason, names in whose.items())
     listed = f'<ol class="notes soft">{notes}</ol>' if notes else ""
     return f"<h3>{html.escape(table.title)}</h3>{_scrolled(table.title, f'<tr>{heads}</tr>', lines)}{listed}"
 

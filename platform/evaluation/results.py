@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+Task = Literal["pair", "set", "aligned"]
+"""`pair`: one source brought onto the reference. `set`: all sources of a sequence, aligned and merged to one picture.
+`aligned`: the same from frames that the true homographies brought onto the reference, so that merging alone counts."""
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -65,7 +69,7 @@ class CaseResult:
     Attributes:
         method: what the user sees: the method's name or the model's.
         dataset: label of the dataset.
-        task: see `cases.Task`.
+        task: see `Task`.
         key: of the case.
         name: of the case.
         scene: of the case.

@@ -11,8 +11,11 @@ import dataclasses
 import hashlib
 import io
 import json
+import re
 from collections.abc import Sequence
 from functools import cache
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +23,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...methods.errors import InputError
+from ...methods.registry import ENTRY_POINT_GROUP
 from ..alignment import ModelChoice
+from ..data.shards import write_error
 from ..runs import write_bytes
 from .results import METRICS, CaseResult
 from .work import Job, WorkOptions
+
+_LIBRARIES = (
+    *("torch", "torchvision", "torchmetrics", "kornia", "timm", "diffusers", "numpy", "scipy", "scikit-image"),
+    *("opencv-python-headless", "opencv-python", "pillow"),
+)
+"""Libraries that compute; another version may give other numbers."""
+
+_NOT_IN_FILES = re.compile(r"[^\w.-]")
+_LONGEST = 48
+"""Letters of a model's name in the name of a folder, which file systems allow 255 bytes."""
 
 _TEXT = ("method", "dataset", "task", "key", "name", "scene", "subset", "error")
 _LISTS = ("known", "told")
@@ -79,8 +94,11 @@ class Parts:
     def path(self, job: Job) -> Path:
         """Where the results of a job lie, or will."""
         if job.model not in self._models:
-            self._models[job.model] = _digest([model_digest(job.model), dataclasses.asdict(self._options), _code()])
-        folder = self._folder / f"{job.model.name}-{self._models[job.model]}" / self._datasets[job.dataset.label]
+            lpips = _contents([self._options.lpips_weights] if self._options.lpips_weights else [])
+            options = dataclasses.replace(self._options, lpips_weights=None)
+            self._models[job.model] = _digest([model_digest(job.model), dataclasses.asdict(options), lpips, _code()])
+        name = _NOT_IN_FILES.sub("_", job.model.name)[:_LONGEST]
+        folder = self._folder / f"{name}-{self._models[job.model]}" / self._datasets[job.dataset.label]
         return folder / f"{job.task}-{job.first:06d}-{job.count}.parquet"
 
     def read(self, job: Job) -> list[CaseResult] | None:
@@ -97,6 +115,19 @@ class Parts:
             results = [result for each in single for result in each or []]
         return [dataclasses.replace(result, dataset=job.dataset.label) for result in results]
 
+    def forget(self, job: Job) -> None:
+        """Have a job done again, whole or case by case, whenever this evaluation goes on.
+
+        Raises:
+            InputError: its file cannot be removed.
+        """
+        for each in (job, *(dataclasses.replace(job, first=index, count=1) for index in job.indices)):
+            path = self.path(each)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise write_error(path, error) from None
+
     def write(self, job: Job, results: Sequence[CaseResult]) -> None:
         """Keep the results of a job."""
         write_bytes(self.path(job), encode(results))
@@ -106,19 +137,42 @@ def model_digest(model: ModelChoice) -> str:
     """Changes with everything that decides what a model answers."""
     files = [Path(model.target, name) for name in ("config.json", "model.safetensors")]
     files += [Path(model.weights)] if model.weights else []
+    sources = _sources_elsewhere(model.method)
+    return _digest([model.method, model.name, model.pretrained, *_contents(files), *_contents(sources)])
+
+
+def _contents(files: Sequence[str | Path]) -> list[str]:
+    """A digest of each of the files that are there."""
     try:
-        contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()]
+        return [hashlib.sha256(path.read_bytes()).hexdigest() for path in map(Path, files) if path.is_file()]
     except OSError as error:
         raise InputError(f"cannot read {error.filename}: {error.strerror}") from None
-    return _digest([model.method, model.name, model.pretrained, *contents])
+
+
+def _sources_elsewhere(method: str) -> list[Path]:
+    """The sources of a method that another distribution brings; nothing of it is imported."""
+    sources: list[Path] = []
+    for point in entry_points(group=ENTRY_POINT_GROUP, name=method):
+        spec = find_spec(point.module.partition(".")[0])
+        if spec is not None:
+            sources += [Path(spec.origin)] if spec.origin else []
+            sources += [file for folder in spec.submodule_search_locations or () for file in Path(folder).rglob("*.py")]
+    return sorted(set(sources))
 
 
 @cache
 def _code() -> str:
-    """A digest of the sources that results depend on: those of this package."""
+    """A digest of what results depend on beside models: the sources of this package, the versions of libraries."""
     root = Path(__file__).parents[2]
     sources = sorted([*root.glob("methods/**/*.py"), *root.glob("platform/evaluation/*.py"), *_shared(root)])
-    return _digest([hashlib.sha256(path.read_bytes()).hexdigest() for path in sources])
+    return _digest([_contents(sources), [_version(name) for name in _LIBRARIES]])
+
+
+def _version(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
 
 
 def _shared(root: Path) -> list[Path]:

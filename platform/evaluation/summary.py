@@ -20,9 +20,9 @@ RANKING = {"pair": "psnr_overlap", "set": "psnr", "aligned": "psnr"}
 """The metric that orders the methods of a table, by task."""
 
 _COSTS = {
-    "seconds": "no case could be timed",
+    "seconds": "no case succeeded",
     "gflop": "only networks are counted",
-    "memory_mb": "the system does not tell",
+    "memory_mb": "no case succeeded, or the system does not tell",
 }
 
 
@@ -40,7 +40,8 @@ def summarise(
         For each method, dataset and task: `n`, `failed`, `metrics` (`mean`, `std`, `ci95` by name), `missing` (the
         reason by the name of each metric without a value), `subsets` (`n` and `metrics` by name). `ci95` is half of
         the 95 % bootstrap interval; scenes are resampled, not cases, because the cases of one scene are not
-        independent. The metrics made from all cases together have no `std`.
+        independent; cases of a single scene have none. A single case has no `std`, nor have the metrics made from
+        all cases together.
     """
     groups: dict[tuple[str, str, str], list[CaseResult]] = {}
     for result in results:
@@ -119,16 +120,17 @@ def _metrics(own: list[CaseResult], resamples: int) -> dict[str, dict[str, float
         value = AGGREGATES[metric.name](own)
         if value is not None:
             found[metric.name] = {"mean": value}
-            if resamples:
+            if resamples and scenes.max() > 0:
                 found[metric.name]["ci95"] = _aggregate_interval(own, scenes, AGGREGATES[metric.name], resamples // 5)
     return found
 
 
 def _mean_statistics(values: NDArray[np.float64], scenes: NDArray[np.int64], resamples: int) -> dict[str, float]:
     statistics = {"mean": float(values.mean())}
-    if resamples:
-        statistics["std"] = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-        _, group = np.unique(scenes, return_inverse=True)
+    if resamples and len(values) > 1:
+        statistics["std"] = float(values.std(ddof=1))
+    _, group = np.unique(scenes, return_inverse=True)
+    if resamples and group.max() > 0:
         totals, counts = np.bincount(group, values), np.bincount(group)
         pick = np.random.default_rng(0).integers(len(totals), size=(resamples, len(totals)))
         statistics["ci95"] = _half_width(totals[pick].sum(1) / counts[pick].sum(1))

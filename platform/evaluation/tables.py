@@ -210,13 +210,13 @@ def markdown(rows: Sequence[Row], metrics: Sequence[str] | None = None) -> str:
     blocks = []
     for table in tables(rows, metrics):
         header, body, notes = plain_cells(table, table.metrics if metrics else main_metrics(table))
-        lines = [f"**{_markdown_text(table.title)}**", "", _markdown_line(header)]
+        lines = [f"**{markdown_text(table.title)}**", "", markdown_line(header)]
         lines.append("|" + "|".join(["---", *["--:"] * (len(header) - 1)]) + "|")
         for line in body:
-            plain = [_markdown_text(cell.removesuffix(" *")) for cell in line]
+            plain = [markdown_text(cell.removesuffix(" *")) for cell in line]
             marked = [f"**{text}**" if cell.endswith(" *") else text for cell, text in zip(line, plain, strict=True)]
-            lines.append(_markdown_line(marked))
-        lines += ["", *(f"{_markdown_text(note)}  " for note in notes)] if notes else []
+            lines.append(markdown_line(marked))
+        lines += ["", *(f"{markdown_text(note)}  " for note in notes)] if notes else []
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks) + "\n"
 
@@ -303,12 +303,14 @@ def _count(row: Row) -> str:
     return f"{row['n']} ({row['failed']} failed)" if row.get("failed") else str(row["n"])
 
 
-def _markdown_text(text: str) -> str:
+def markdown_text(text: str) -> str:
+    """Plain text for a cell of a Markdown table."""
     text = " ".join(html.escape(text, quote=False).split())
     for character in "\\`*_|[]~":
         text = text.replace(character, f"\\{character}")
     return text
 
 
-def _markdown_line(cells: Iterable[str]) -> str:
+def markdown_line(cells: Iterable[str]) -> str:
+    """A line of a Markdown table."""
     return "| " + " | ".join(cells) + " |"

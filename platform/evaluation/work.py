@@ -10,11 +10,11 @@ import torch
 
 from ...methods.errors import InputError, RaylignError
 from ..alignment import AlignedPicture, ModelChoice, align_images, load_model, same_everywhere
-from .cases import Case, Task
-from .cost import count_gflop, peak_memory
+from .cases import Case
+from .cost import count_gflop, keep_freed_memory, peak_memory
 from .datasets import DatasetChoice, EvaluationSet
 from .measure import measure, motion_percent
-from .results import CaseResult
+from .results import CaseResult, Task
 
 if TYPE_CHECKING:
     from ...methods.aligner import Aligner
@@ -71,6 +71,7 @@ class Worker:
     """Measures jobs. The last model and all datasets stay open from job to job."""
 
     def __init__(self, options: WorkOptions) -> None:
+        keep_freed_memory()
         self._options = options
         self._sets: dict[DatasetChoice, EvaluationSet] = {}
         self._model: tuple[ModelChoice, Aligner] | None = None
@@ -86,15 +87,21 @@ class Worker:
         fresh = self._model is None or self._model[0] != job.model
         aligner = self._aligner(job.model)
         dataset = self._set(job.dataset)
-        results = []
+        results: list[CaseResult] = []
         for index in job.indices:
             case = dataset.case(job.task, index)
             if fresh:  # what a first call loads and compiles is not the time of an alignment
                 fresh = False
                 with contextlib.suppress(Exception):
                     self._align(job.model, aligner, case)
-            results.append(self._measure(job, aligner, case, costs=index == job.first))
+            # Memory and operations are those of the job's first case that succeeds.
+            results.append(self._measure(job, aligner, case, costs=all(result.failed for result in results)))
         return results
+
+    def lost(self, job: Job, error: str) -> CaseResult:
+        """The result of a job's first case, which cannot be tried again: measured as no alignment."""
+        case = self.case(job, job.first)
+        return case_result(job, case, None, error, self._metrics(case, None))
 
     def case(self, job: Job, index: int) -> Case:
         """One case of a job."""
@@ -118,8 +125,7 @@ class Worker:
         if aligned is not None and aligned.confidence == 0:
             error = "found nothing: its confidence is 0"
         failed = bool(error)
-        with same_everywhere(self._options.threads):
-            metrics = measure(case, None if failed else aligned, self._lpips_model())
+        metrics = self._metrics(case, None if failed else aligned)
         if aligned is not None:
             metrics["seconds"] = aligned.facts["seconds"]
         if memory is not None and not failed:
@@ -128,10 +134,22 @@ class Worker:
             metrics["gflop"] = count_gflop(lambda: self._align(job.model, aligner, case))
         return case_result(job, case, aligned, error, metrics)
 
+    def _metrics(self, case: Case, aligned: AlignedPicture | None) -> dict[str, float]:
+        with same_everywhere(self._options.threads):
+            return measure(case, aligned, self._lpips_model())
+
     def _align(self, model: ModelChoice, aligner: Aligner, case: Case) -> AlignedPicture:
+        threads = self._options.threads
         if case.task == "aligned":
-            return _reconstruct(model, aligner, case, self._options.threads)
-        return align_images(aligner, case.reference, case.sources, model, threads=self._options.threads)
+            aligned = _reconstruct(model, aligner, case, threads)
+        else:
+            aligned = align_images(aligner, case.reference, case.sources, model, threads=threads)
+        if aligned.image.shape != case.reference.shape or aligned.mask.shape != case.reference.shape[1:]:
+            raise RaylignError(
+                f"'{model.name}' gave a picture {tuple(aligned.image.shape)} and a mask {tuple(aligned.mask.shape)} "
+                f"for a reference {tuple(case.reference.shape)}"
+            )
+        return aligned
 
     def _aligner(self, model: ModelChoice) -> Aligner:
         if self._model is None or self._model[0] != model:

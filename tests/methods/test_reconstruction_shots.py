@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from torchvision.io import write_png
 
 from raylign.methods import Aligner, Alignment, geometry
 from raylign.methods.classical.mean import Mean
@@ -14,6 +18,7 @@ from raylign.methods.classical.rpca import Rpca
 from raylign.methods.classical.weiss import Weiss
 from raylign.methods.errors import InputError
 from raylign.platform.alignment import ModelChoice, align_images, transform_arrays
+from raylign.platform.cli import main
 from tests.methods.shots import METHODS, columns_apart, paint_discs, psnr, random_frames
 from tests.methods.small import picture
 
@@ -127,3 +132,42 @@ def test_picture_files_go_through() -> None:
     assert not blank.reliable
     with pytest.raises(InputError, match="several sources must have one size"):
         align_images(Median(), shots[0], [shots[1], shots[2][:, :100]], choice)
+
+
+def test_what_is_told_of_a_source_that_was_left_out() -> None:
+    _, shots, _ = plane_shots(0, 3, (120, 160))
+    blank = torch.full_like(shots[0], 0.5)
+    choice = ModelChoice("median", "median", "median")
+    aligned = align_images(Median(), shots[0], [shots[1], blank, shots[2]], choice)
+    assert aligned.facts["sources_used"] == [True, False, True]
+    assert [each is None for each in aligned.facts["homography"]] == [False, True, False]
+    arrays = transform_arrays(aligned)
+    assert arrays["used"].tolist() == [True, False, True]
+    assert [bool(np.isnan(each).all()) for each in arrays["homography"]] == [False, True, False]
+    assert [bool(np.isnan(each).all()) for each in arrays["flow"]] == [False, True, False]
+    for number in (0, 2):
+        assert np.isfinite(arrays["flow"][number]).all()
+        assert np.array_equal(arrays["homography"][number], np.array(aligned.facts["homography"][number]))
+    alone = align_images(Median(), shots[0], [blank], choice)
+    assert alone.facts["sources_used"] == [False]
+    assert alone.facts["homography"] is None
+    assert not transform_arrays(alone)["used"]
+
+
+def test_the_command_names_the_sources_that_were_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, shots, _ = plane_shots(0, 3, (120, 160))
+    monkeypatch.chdir(tmp_path)
+    for name, shot in {"a": shots[0], "b": torch.full_like(shots[0], 0.5), "c": shots[1], "d": shots[2]}.items():
+        write_png((shot * 255).round().to(torch.uint8), f"{name}.png")
+    command = ["align", "a.png", "b.png", "c.png", "d.png", "-o", "out.png", "--method", "mean"]
+    assert main([*command, "--report", "page.html"]) == 0
+    assert "left out: SRC 1," in capsys.readouterr().out
+    assert "sources_used" in (tmp_path / "page.html").read_text()
+    assert main([*command, "--json", "--save-transform", "t.npz"]) == 0
+    assert json.loads(capsys.readouterr().out)["sources_used"] == [False, True, True]
+    with np.load(tmp_path / "t.npz") as arrays:
+        assert arrays["used"].tolist() == [False, True, True]
+    assert main([*command[:2], *command[3:]]) == 0
+    assert "left out" not in capsys.readouterr().out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import signal
@@ -14,17 +15,20 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
+from torch import Tensor
 
-from raylign.methods.errors import InputError
+from raylign.methods.aligner import Alignment
+from raylign.methods.errors import InputError, RaylignError
 from raylign.platform.alignment import choose_model
 from raylign.platform.cli import main
 from raylign.platform.evaluation.datasets import EvaluationSet, choose_datasets
 from raylign.platform.evaluation.evaluate import evaluate, make_plan
-from raylign.platform.evaluation.farm import FarmOptions
+from raylign.platform.evaluation.farm import Done, FarmOptions
 from raylign.platform.evaluation.results import METRICS, CaseResult
-from raylign.platform.evaluation.store import Parts, decode, encode
+from raylign.platform.evaluation.store import Parts, decode, encode, model_digest
 from raylign.platform.evaluation.summary import summarise
-from raylign.platform.evaluation.work import Worker, WorkOptions
+from raylign.platform.evaluation.work import Job, Worker, WorkOptions
 from tests.datasets import write_pairs, write_sequences
 
 COSTS = {"seconds", "memory_mb", "gflop"}
@@ -62,6 +66,17 @@ class Slow(Identity):
 def without_costs(path: Path) -> list[dict[str, object]]:
     rows = pq.read_table(path).to_pylist()
     return [{name: value for name, value in row.items() if name not in COSTS} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One MLflow store for all: a new one takes seconds to make."""
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
+
+
+@pytest.fixture(autouse=True)
+def tracked(workdir: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
 
 
 @pytest.fixture
@@ -173,6 +188,202 @@ def test_failures_are_counted_and_listed(workdir: Path, strangers: dict[str, str
     assert table["fragile"]["metrics"]["psnr_overlap"] == table["identity"]["metrics"]["psnr_overlap"]
     report = (workdir / "runs/evaluate/default/report.html").read_text()
     assert "this one is too hard" in report
+
+
+def test_more_workers_than_room_come_to_an_end(workdir: Path, ray_local: None) -> None:
+    data = write_pairs(workdir / "views", scenes=44, size=48)
+    datasets = [EvaluationSet(each) for each in choose_datasets([f"{data}#train"], "test", None)]
+    plan = make_plan([choose_model("identity")], datasets, TASKS)
+    assert len(plan.jobs) >= 4
+    options = WorkOptions(1, None, False)
+    parts = Parts(workdir / "parts", options, {"views#train": datasets[0].digest()})
+    signal.alarm(60)  # workers that wait for a CPU that never comes free
+    try:
+        results = evaluate(plan, parts, options, FarmOptions(4, 0.0), address="local")
+    finally:
+        signal.alarm(0)
+    assert len(results) == plan.cases
+    with pytest.raises(RaylignError, match="no room for a worker with 64 CPUs"):
+        evaluate(plan, parts, WorkOptions(64, None, False), FarmOptions(2, 0.0), address="local", fresh=True)
+
+
+def test_workers_that_cannot_start_are_no_failures_of_a_method(workdir: Path, strangers: dict[str, str]) -> None:
+    data = write_pairs(workdir / "views", scenes=12, size=48)
+    # Only the processes that Ray starts run this: there raylign's evaluation cannot be imported.
+    (workdir / "strangers/sitecustomize.py").write_text(
+        "import sys\nif any('default_worker' in text for text in sys.orig_argv):\n"
+        "    sys.modules['raylign.platform.evaluation.work'] = None\n"
+    )
+    arguments = command("--data", f"{data}#train", "--methods", "identity", "--workers", "2")
+    done = subprocess.run(arguments, env=strangers, cwd=workdir, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "do not start" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_case_that_took_its_worker_with_it_has_every_metric_of_a_failure(workdir: Path) -> None:
+    data = write_pairs(workdir / "views", scenes=4, size=48)
+    dataset = EvaluationSet(choose_datasets([f"{data}#train"], "test", None)[0])
+    [job] = make_plan([choose_model("identity")], [dataset], TASKS).jobs
+    worker = Worker(WorkOptions(1, "given", False))
+    worker._lpips = lambda aligned, target: 0.5  # type: ignore[assignment]
+    lost, [measured, *_] = worker.lost(job, "gone"), worker.run(job)
+    assert lost.failed
+    assert {k: v for k, v in measured.metrics.items() if k not in COSTS} == lost.metrics
+    assert lost.metrics["lpips"] == 0.5
+
+
+def test_costs_are_those_of_a_case_that_succeeds(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from raylign.methods.classical.identity import Identity
+    from raylign.methods.classical.sift import Sift
+
+    data = write_pairs(workdir / "views", scenes=5, size=48)
+    dataset = EvaluationSet(choose_datasets([f"{data}#train"], "test", None)[0])
+    [job] = make_plan([choose_model("sift")], [dataset], TASKS).jobs
+    bad = float(dataset.case("pair", 0).reference.mean())
+
+    def fails_on_the_first(self: Sift, reference: Tensor, sources: Tensor) -> Alignment:
+        if float(reference.mean()) == bad:
+            raise ValueError("no")
+        return Identity().align(reference, sources)
+
+    monkeypatch.setattr(Sift, "align", fails_on_the_first)
+    results = Worker(WorkOptions(1, None, False)).run(job)
+    assert [result.failed for result in results] == [True, False, False]
+    assert ["memory_mb" in result.metrics for result in results] == [False, True, False]
+
+
+def test_a_picture_of_another_size_is_a_failure(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from raylign.methods.classical.sift import Sift
+
+    data = write_pairs(workdir / "views", scenes=3, size=48)
+    dataset = EvaluationSet(choose_datasets([f"{data}#train"], "test", None)[0])
+    [job] = make_plan([choose_model("sift")], [dataset], TASKS).jobs
+    wrong = Alignment(torch.zeros(1, 3, 9, 9), torch.ones(1, 1, 9, 9))
+    monkeypatch.setattr(Sift, "align", lambda *_: wrong)
+    results = Worker(WorkOptions(1, None, False)).run(job)
+    assert all("gave a picture (3, 9, 9)" in result.error for result in results)
+
+
+def test_fresh_takes_nothing_of_before(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = write_pairs(workdir / "views", scenes=4, size=48)
+    dataset = EvaluationSet(choose_datasets([f"{data}#train"], "test", None)[0])
+    plan = make_plan([choose_model("identity")], [dataset], TASKS)
+    options = WorkOptions(1, None, False)
+    parts = Parts(workdir / "parts", options, {"views#train": dataset.digest()})
+    old = evaluate(plan, parts, options, FarmOptions(1, 0.0))
+
+    def case_by_case(jobs: list[Job], options: WorkOptions, done: Done) -> None:
+        # As after a job has taken its workers with it.
+        for job in jobs:
+            for index in job.indices:
+                single = dataclasses.replace(job, first=index, count=1)
+                done(single, [dataclasses.replace(old[index], error="new")])
+
+    monkeypatch.setattr("raylign.platform.evaluation.evaluate.run_here", case_by_case)
+    results = evaluate(plan, parts, options, FarmOptions(1, 0.0), fresh=True)
+    assert [result.error for result in results] == ["new"] * plan.cases
+    assert evaluate(plan, parts, options, FarmOptions(1, 0.0)) == results
+
+
+def test_folders_that_differ_in_pictures_alone_are_measured_apart(workdir: Path) -> None:
+    from PIL import Image
+
+    for place in ("one", "two"):
+        folder = workdir / place / "views"
+        folder.mkdir(parents=True)
+        rng = np.random.default_rng(len(place) + ord(place[0]))
+        for name in ("a_ref.png", "a_src.png"):
+            Image.fromarray(rng.integers(0, 255, (48, 48, 3), dtype=np.uint8)).save(folder / name)
+    arguments = ["evaluate", "--methods", "identity", "--workers", "1", "--gallery", "0", "--data"]
+
+    def measured(*places: str) -> dict[str, float]:
+        assert main([*arguments, *(f"{place}/views" for place in places)]) == 0
+        rows = json.loads(Path("runs/evaluate/default/table.json").read_text())["rows"]
+        return {row["dataset"]: row["metrics"]["psnr"]["mean"] for row in rows}
+
+    both = measured("one", "two")
+    assert set(both) == {"views", "views (2)"}
+    assert both["views"] != both["views (2)"]
+    # In the other order each keeps its numbers.
+    assert measured("two", "one") == {"views": both["views (2)"], "views (2)": both["views"]}
+    # Other pictures under the same names.
+    for name in ("a_ref.png", "a_src.png"):
+        os.replace(Path("two/views", name), Path("one/views", name))
+    assert measured("one") == {"views": both["views (2)"]}
+
+
+def test_shards_that_differ_in_pictures_alone_are_measured_apart(workdir: Path) -> None:
+    def digest(folder: str) -> str:
+        return EvaluationSet(choose_datasets([folder], "test", None)[0]).digest()
+
+    before = digest(write_pairs(workdir / "views", scenes=3, size=48))
+    assert digest(str(workdir / "views")) == before
+    stamp = (workdir / "views/shards/000000.tar").stat()
+    os.utime(workdir / "views/shards/000000.tar", ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 10**9))
+    assert digest(str(workdir / "views")) != before
+
+
+def test_a_method_of_another_distribution_that_changes_is_measured_again(
+    workdir: Path, strangers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(workdir / "strangers")
+    before = model_digest(choose_model("slow"))
+    assert model_digest(choose_model("slow")) == before
+    with (workdir / "strangers/strangers.py").open("a") as stream:
+        stream.write("# another version\n")
+    assert model_digest(choose_model("slow")) != before
+
+
+def test_other_weights_of_lpips_in_the_same_file_are_measured_again(workdir: Path) -> None:
+    data = write_pairs(workdir / "views", scenes=3, size=48)
+    dataset = EvaluationSet(choose_datasets([data], "test", None)[0])
+    [job] = make_plan([choose_model("identity")], [dataset], TASKS).jobs
+    paths = []
+    for content in (b"old", b"new"):
+        Path("alex.pth").write_bytes(content)
+        paths.append(Parts(workdir, WorkOptions(1, "alex.pth", False), {"views": dataset.digest()}).path(job))
+    assert paths[0] != paths[1]
+
+
+def test_a_name_that_no_file_can_have(workdir: Path) -> None:
+    data = write_pairs(workdir / "views", scenes=3, size=48)
+    dataset = EvaluationSet(choose_datasets([data], "test", None)[0])
+    model = dataclasses.replace(choose_model("identity"), name="../a b/" + "é" * 300)
+    [job] = make_plan([model], [dataset], TASKS).jobs
+    options = WorkOptions(1, None, False)
+    parts = Parts(workdir / "parts", options, {"views": dataset.digest()})
+    results = Worker(options).run(job)
+    parts.write(job, results)
+    assert parts.read(job) == results
+    assert parts.path(job).is_relative_to(workdir / "parts")
+    assert ".." not in parts.path(job).parts
+
+
+def test_results_are_kept_where_mlflow_does_not_answer(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write_pairs(workdir / "views", scenes=3, size=48)
+    arguments = ["evaluate", "--data", data, "--methods", "identity", "--workers", "1", "--json", "t.json"]
+    assert main([*arguments, "--tracking-uri", "http://127.0.0.1:9"]) == 2
+    error = capsys.readouterr().err
+    assert "table and report are in" in error
+    assert "Traceback" not in error
+    assert json.loads(Path("t.json").read_text())["rows"]
+    assert Path("runs/evaluate/default/report.html").exists()
+    # An address that can never be one is told before any work is done.
+    assert main([*arguments, "--name", "other", "--tracking-uri", "ftp://here"]) == 2
+    assert not Path("runs/evaluate/other").exists()
+
+
+def test_files_are_written_though_the_reader_of_the_table_has_gone(workdir: Path) -> None:
+    data = write_pairs(workdir / "views", scenes=3, size=48)
+    reader, writer = os.pipe()
+    os.close(reader)
+    arguments = command("--data", data, "--methods", "identity", "--workers", "1", "--json", "t.json")
+    done = subprocess.run(arguments, cwd=workdir, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120)
+    os.close(writer)
+    assert done.returncode == 0, done.stderr
+    assert (workdir / "t.json").exists()
+    assert (workdir / "runs/evaluate/default/report.html").exists()
 
 
 def test_results_survive_parquet(workdir: Path) -> None:
@@ -293,6 +504,11 @@ def test_summary_resamples_scenes() -> None:
     # The same values as 3 cases of each of 10 scenes: cases of one scene that agree carry less.
     [tied] = summarise([result(k // 3, k, float(values[k // 3])) for k in range(30)])
     assert tied["metrics"]["psnr_overlap"]["ci95"] > 0.9
+    # A single scene says nothing of others: there is no interval, and certainly none of length 0.
+    [one] = summarise([result(0, k, float(values[k])) for k in range(5)])
+    assert set(one["metrics"]["psnr_overlap"]) == {"mean", "std"}
+    [single] = summarise([result(0, 0, 20.0)])
+    assert single["metrics"]["psnr_overlap"] == {"mean": 20.0}
 
 
 def test_udis_classes_are_made_of_each_methods_own_scores() -> None:
@@ -312,3 +528,32 @@ def test_udis_classes_are_made_of_each_methods_own_scores() -> None:
         assert means["easy"] == pytest.approx(ranked[:331].mean())
         assert means["hard"] == pytest.approx(ranked[663:].mean())
         assert means["hard (released)"] == pytest.approx(ranked[663:1105].mean())
+
+
+def test_the_overview_of_a_readme_stays_between_its_markers(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write_pairs(workdir / "views", scenes=6, size=64)
+    planes = write_sequences(workdir / "planes", scenes=6, frames=3, size=64)
+    readme, page, broken = Path("README.md"), Path("page.md"), Path("broken.md")
+    readme.write_text("# Mine\n<!-- overview -->\nold\n<!-- /overview -->\nto the end\n")
+    broken.write_text("<!-- /overview -->\n<!-- overview -->\n")
+    arguments = ["evaluate", "--data", data, planes, "--methods", "identity", "sift", "mean", "--workers", "1"]
+    arguments += ["--gallery", "0", "--split", "test"]
+    assert main([*arguments, "--markdown", str(readme), str(page)]) == 0
+    lines = readme.read_text().splitlines()
+    assert lines[0] == "# Mine"
+    assert lines[-1] == "to the end"
+    assert "old" not in lines
+    [header] = [line for line in lines if line.startswith("| method | views")]
+    assert header == "| method | views moderate | views hard | planes | s |"
+    # Best mean rank first; the number is that of the table.
+    rows = json.loads(Path("runs/evaluate/default/table.json").read_text())["rows"]
+    best = next(row for row in rows if (row["dataset"], row["method"]) == ("planes", "sift"))
+    [line] = [line for line in lines if line.startswith("| `sift`")]
+    assert f"**{best['metrics']['psnr_overlap']['mean']:.2f}**" in line
+    assert lines.index(line) < next(k for k, text in enumerate(lines) if text.startswith("| `identity`"))
+    assert any(line.startswith("| `mean` |") for line in lines)
+    # A file without markers gets everything.
+    assert "**planes, pairs**" in page.read_text()
+    capsys.readouterr()
+    assert main([*arguments, "--markdown", str(broken)]) == 2
+    assert "belong together" in capsys.readouterr().err

@@ -150,3 +150,10 @@ def test_text() -> None:
 def test_subsets_go_from_easy_to_hard() -> None:
     assert by_difficulty(["hard", "easy", "Moderate"]) == ["easy", "Moderate", "hard"]
     assert by_difficulty(["S", "P", "A"]) == ["A", "P", "S"]
+
+
+def test_one_scene_proves_nothing() -> None:
+    (found,) = compare(pairs([20.0, 21.0], [10.0, 12.0], scene="s"), "a", "b", "psnr_overlap")
+    assert (found.low, found.high) == (-math.inf, math.inf)
+    assert verdict(found) == "no difference that is sure"
+    assert "no interval: all cases are of one scene" in describe([found])

@@ -16,9 +16,10 @@ import torch
 from PIL import Image
 
 from raylign.platform.evaluation.axes import Axes, Scale
-from raylign.platform.evaluation.charts import error_curves, motion_charts, pareto_front
+from raylign.platform.evaluation.charts import error_curves, motion_charts, pareto_charts, pareto_front
 from raylign.platform.evaluation.gallery import GalleryItem, choose_items, thumbnail
 from raylign.platform.evaluation.page import report_page
+from raylign.platform.evaluation.page_tables import result_tables
 from raylign.platform.evaluation.results import BY_NAME, CaseResult
 from raylign.platform.evaluation.tables import csv_text, latex, markdown, plain_cells, print_tables, tables
 
@@ -170,6 +171,21 @@ def test_terminal_shows_what_fits(capsys: pytest.CaptureFixture[str], monkeypatc
     assert "not shown" not in printed[200]
     assert "not shown here: ssim_overlap" in printed[70]
     assert "0.00 ± 0.50 *" in printed[70]
+
+
+def test_intervals_are_drawn_whole() -> None:
+    rows = [row("a", psnr_overlap=20.0, seconds=0.1), row("b", psnr_overlap=21.0, seconds=0.2)]
+    rows[1]["metrics"]["psnr_overlap"]["ci95"] = 6.0
+    del rows[0]["metrics"]["psnr_overlap"]["ci95"]  # a single scene has none
+    [chart] = pareto_charts(tables(rows), ["a", "b"])
+    [(top, bottom)] = re.findall(r'class="bar" d="M[\d.]+ ([\d.]+)V([\d.]+)"', chart)
+    centre = float(re.findall(r'<circle cx="[\d.]+" cy="([\d.]+)" r="5"/>', chart)[1])
+    assert (float(top) + float(bottom)) / 2 == pytest.approx(centre, abs=0.2)
+
+
+def test_notes_say_whose_they_are() -> None:
+    page = result_tables(tables([row("a", psnr_overlap=20.0), row("b", psnr_overlap=20.0, corner_error=1.0)]))
+    assert "<li>corner_error: it tells no homography</li>" in page
 
 
 def test_pareto_front_by_hand() -> None:

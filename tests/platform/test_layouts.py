@@ -164,9 +164,12 @@ def test_hpatches(tmp_path: Path) -> None:
 def test_dsia(tmp_path: Path) -> None:
     root = layouts.write_dsia(tmp_path)
     samples = samples_of(root)
-    assert samples.reader.info.splits == {"test": [0, 1], "train": [1, 3], "val": [3, 4]}
+    splits = {"test": [0, 2], "LS": [0, 1], "SS": [1, 2], "train": [2, 4], "val": [4, 5]}
+    assert samples.reader.info.splits == splits
     position, sample = by_name(samples)["train/00001_1_0002"]
-    assert sample.meta["scene"] == "00001_1"
+    assert (sample.subset, sample.meta["scene"]) == ("", "00001_1")
+    grouped = by_name(samples)["test/LS_00003_4_0002"][1]
+    assert (grouped.subset, grouped.meta["scene"]) == ("LS", "00003_4")
     assert sample.gt is not None
     folder = root / "train/00001_1_0002"
     for picture, file in zip((*sample.frames, sample.gt), ("img1", "img2", "img1_warp_gt"), strict=True):

@@ -10,10 +10,9 @@ import pytest
 
 from raylign.methods.errors import InputError
 from raylign.methods.registry import names
-from raylign.platform.evaluation.cases import Task
 from raylign.platform.evaluation.papers import PAPERS, Paper, PaperTable, beside, html, paper_of, text
 from raylign.platform.evaluation.papers.comparison import PaperComparison, same_data
-from raylign.platform.evaluation.results import BY_NAME
+from raylign.platform.evaluation.results import BY_NAME, Task
 
 TABLES = [(paper.number, table) for paper in PAPERS.values() for table in paper.tables]
 ALL_TABLES = pytest.mark.parametrize(("number", "table"), TABLES, ids=lambda value: getattr(value, "title", value))

@@ -19,6 +19,7 @@ SHARD_SIZE = 32
 HELD_OUT = 0.05
 """Share of a published training part that becomes the split `val`, where the publisher has none."""
 META = "meta.json"
+SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, slots=True)

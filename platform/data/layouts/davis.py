@@ -38,7 +38,7 @@ class Davis(Layout):
             return Listing([], [f"{LISTS}/{split}.txt" for split in lists])
         entries, missing = [], []
         for split, path in lists.items():
-            sequences = read_bytes(path).decode(errors="replace").split() if path.is_file() else []
+            sequences = read_bytes(path).decode("utf-8-sig", "replace").split() if path.is_file() else []
             for sequence in sequences:
                 found, lost = self._pairs(root, sequence, split)
                 entries += found

@@ -35,39 +35,47 @@ def read_bytes(path: str | Path) -> bytes:
     """
     try:
         content = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise DatasetError(f"{path} is missing; download it again") from None
     except OSError as error:
-        raise DatasetError(f"{path} cannot be read ({error.strerror or error}); check its permissions") from None
+        raise _unreadable(path, error) from None
     if not content:
         raise DatasetError(f"{path} is empty; download it again")
     return content
+
+
+def _unreadable(path: str | Path, error: OSError) -> DatasetError:
+    if isinstance(error, FileNotFoundError):
+        return DatasetError(f"{path} is missing; download it again")
+    return DatasetError(f"{path} cannot be read ({error.strerror or error}); check its permissions")
 
 
 def size_of(path: str | Path) -> tuple[int, int]:
     """(height, width) of a picture, upright, from its header.
 
     Raises:
-        DatasetError: it is missing or damaged.
+        DatasetError: it is missing, damaged or cannot be read.
     """
     try:
         with open(path, "rb") as stream:
             return picture_size(stream, str(path))
-    except FileNotFoundError:
-        raise DatasetError(f"{path} is missing; download it again") from None
+    except OSError as error:
+        raise _unreadable(path, error) from None
 
 
 def names_in(folder: Path) -> list[str]:
-    """Names in a folder, sorted with numbers in the order of their values; none where there is no such folder."""
+    """Names in a folder that are not hidden, sorted with numbers in the order of their values.
+
+    There are none where there is no such folder, or where it may not be read, as `lost+found` on a disk of its own.
+    """
     try:
         return sorted((name for name in os.listdir(folder) if not name.startswith(".")), key=by_number)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return []
 
 
-def by_number(name: str) -> list[tuple[int, str]]:
-    """Sorting key that puts 10 behind 9."""
-    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"([0-9]+)", name)]
+def by_number(name: str) -> tuple[list[tuple[int, str]], str]:
+    """Sorting key that puts 10 behind 9, and no two names at one place."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(int(part), "") if place % 2 else (0, part) for place, part in enumerate(parts)], name
 
 
 def folders_in(folder: Path) -> Iterator[Path]:
@@ -102,7 +110,8 @@ def read_numbers(path: str | Path, columns: int) -> Array:
         DatasetError: it is missing, or holds something else.
     """
     try:
-        numbers = np.loadtxt(io.StringIO(read_bytes(path).decode("utf-8-sig").replace(",", " ")), ndmin=2)
+        text = read_bytes(path).decode("utf-8-sig").replace(",", " ")
+        numbers = np.loadtxt(io.StringIO(text if text.strip() else "nothing"), ndmin=2)
     except ValueError:
         numbers = np.empty((0, 0))
     if not numbers.size or numbers.shape[1] != columns or not np.isfinite(numbers).all():
@@ -153,13 +162,13 @@ def _decode_kitti(content: bytes, path: str | Path) -> NDArray[np.float32]:
     return np.where(pixels[..., 0] > 0, flow, np.float32(np.nan))
 
 
-def read_mask(path: str | Path) -> Mask:
-    """`(H, W)`, true where the grey value is above 127.
+def read_mask(path: str | Path, above: int = 127) -> Mask:
+    """`(H, W)`, true where the grey value is above a threshold.
 
     Raises:
         DatasetError: the picture is missing or damaged.
     """
-    return np.asarray(_pixels(path, "L") > 127)
+    return np.asarray(_pixels(path, "L") > above)
 
 
 def read_labels(path: str | Path) -> NDArray[np.uint8]:

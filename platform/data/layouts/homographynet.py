@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,14 +21,13 @@ from PIL import Image
 
 from ....methods.geometry import homography_from_points, warp_by_homography
 from ..pictures import decode_rgb
-from .base import Entry, Layout, Listing
-from .files import Array, by_number, encode_picture, is_picture, read_bytes
+from .base import SPLITS, Entry, Layout, Listing
+from .files import Array, encode_picture, is_picture, names_in, read_bytes
 
 WIDTH, HEIGHT = 640, 480
 PATCH = 256
 RHO = 64
 SEED = 0
-PARTS = ("train", "val", "test")
 
 
 class HomographyNet(Layout):
@@ -49,17 +49,13 @@ class HomographyNet(Layout):
 
     def survey(self, root: Path) -> Listing:
         """See `Layout`."""
-        entries: dict[str, list[Entry]] = {part: [] for part in PARTS}
-        for folder, folders, names in os.walk(root):
-            folders.sort(key=by_number)
-            inner = os.path.relpath(folder, root)
-            top = inner.split(os.sep)[0]
-            split = next((part for part in PARTS if top.startswith(part)), "test")
-            for name in sorted(filter(is_picture, names), key=by_number):
-                path = os.path.join(folder, name)
-                label = os.path.normpath(os.path.join(inner, name))
-                entries[split].append(Entry(label, split, {"ref.png": path, "src.png": path}))
-        return Listing([entry for part in PARTS for entry in entries[part]], [])
+        entries: dict[str, list[Entry]] = {split: [] for split in SPLITS}
+        for path in _pictures(root, set()):
+            label = path.relative_to(root)
+            top = label.parts[0] if len(label.parts) > 1 else ""
+            split = next((split for split in SPLITS if top.startswith(split)), "test")
+            entries[split].append(Entry(str(label), split, {"ref.png": str(path), "src.png": str(path)}))
+        return Listing([entry for split in SPLITS for entry in entries[split]], [])
 
     def field(self, entry: Entry, suffix: str) -> bytes:
         """The reference is cut out, the source sampled bilinearly in float32."""
@@ -80,6 +76,16 @@ class HomographyNet(Layout):
         (x, y), moved = drawn(entry.name)
         matrix = np.linalg.inv(to_picture(x, y, moved)) @ np.array([[1, 0, x], [0, 1, y], [0, 0, 1.0]])
         return {"homography": (matrix / matrix[2, 2]).tolist()}
+
+
+def _pictures(folder: Path, above: set[str]) -> Iterator[Path]:
+    """Pictures in a folder and those below it; links are followed, but not into a folder that they lie in."""
+    above = above | {os.path.realpath(folder)}
+    names = names_in(folder)
+    yield from (folder / name for name in names if is_picture(name))
+    for inner in (folder / name for name in names if not is_picture(name)):
+        if inner.is_dir() and os.path.realpath(inner) not in above:
+            yield from _pictures(inner, above)
 
 
 def drawn(name: str) -> tuple[tuple[int, int], Array]:

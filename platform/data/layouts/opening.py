@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from fsspec.implementations.local import LocalFileSystem
@@ -33,6 +34,9 @@ LAYOUTS: tuple[Layout, ...] = (
     HomographyNet(),
 )
 """In the order in which a folder is compared with them."""
+
+DEPTH = 3
+"""Folders between a dataset and its pictures: `training/final/alley_1`."""
 
 _BY_NAME = {layout.name: layout for layout in LAYOUTS}
 
@@ -78,28 +82,34 @@ def find_layout(url: str) -> tuple[Layout, Path] | None:
     filesystem, path = resolve(url)
     root = Path(path)
     shards = not isinstance(filesystem, LocalFileSystem) or not root.is_dir()
-    if shards or (root / "dataset.json").exists() or (root / "shards").is_dir() or not any(root.iterdir()):
-        return None
+    try:
+        if shards or (root / "dataset.json").exists() or (root / "shards").is_dir() or not any(root.iterdir()):
+            return None
+    except OSError as error:
+        raise DatasetError(f"{root} cannot be read ({error.strerror or error}); check its permissions") from None
     layout = detect(root)
     if layout is None:
-        inner = _inner(root)
+        near = _near(root)
         raise LayoutError(
             f"no dataset at {root}: it holds neither dataset.json nor a known layout ({', '.join(NAMES)}); "
-            f"'raylign data info' tells what each looks like{inner or _pictures(root)}",
-            "" if inner else "\n".join([str(root), "  is of no known layout; known are:", *map(_known, LAYOUTS)]),
+            f"'raylign data info' tells what each looks like{near or _pictures(root)}",
+            "" if near else "\n".join([str(root), "  is of no known layout; known are:", *map(_known, LAYOUTS)]),
         )
     return layout, root
 
 
 def detect(root: Path) -> Layout | None:
-    """The layout that a folder looks like, whether or not it is complete."""
-    return next((layout for layout in LAYOUTS if layout.looks_like(root)), None)
+    """The layout that a folder looks like, whether or not it is complete; none where it may not be entered."""
+    try:
+        return next((layout for layout in LAYOUTS if layout.looks_like(root)), None)
+    except PermissionError:
+        return None
 
 
-def _inner(root: Path) -> str:
-    """Tells of a dataset one folder deeper, where archives often put it; empty where there is none."""
-    for folder in folders_in(root):
-        if (folder / "dataset.json").exists():
+def _near(root: Path) -> str:
+    """Tells of a dataset one folder deeper, where archives often put it, or around this folder; empty without one."""
+    for folder in (*folders_in(root), *root.absolute().parents[:DEPTH]):
+        if os.path.exists(folder / "dataset.json"):  # no error where the folder may not be entered
             return f"; {folder} is a dataset: give that folder"
         layout = detect(folder)
         if layout is not None:

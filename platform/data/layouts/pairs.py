@@ -3,18 +3,20 @@
 The table has the columns `set, pair id, file1, file2, gt file`, paths relative to the folder. `file1` is the reference.
 The ground truth is a text file with the homography from pixels of file1 to pixels of file2, or a flow (`.flo` as
 Middlebury writes it, `.png` as KITTI does), or nothing. Rows without `file2` are skipped. Each set is a subset and a
-split of its own, and all sets together are the split `test`.
+split of its own, and all sets together are the split `test`, but for the sets `train` and `val`.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ....methods.errors import DatasetError
-from .base import Entry, Layout, Listing
+from .base import SPLITS, Entry, Layout, Listing
 from .files import absent, encode_flow, ending, is_picture, pictures_in, read_bytes, read_flow, read_homography
 
 MANIFEST = "manifest.csv"
@@ -88,28 +90,53 @@ def _matched(root: Path, found: list[dict[str, str]], patterns: list[str]) -> Li
 
 
 def _from_table(root: Path) -> Listing:
-    path = root / MANIFEST
-    rows = list(csv.DictReader(read_bytes(path).decode("utf-8-sig", errors="replace").splitlines()))
-    lost = [name for name in COLUMNS if rows and name not in rows[0]]
-    if lost or not rows:
-        raise DatasetError(f"{path} lacks {', '.join(lost) or 'rows'}; it needs the columns {', '.join(COLUMNS)}")
+    table = root / MANIFEST
     sets: dict[str, list[Entry]] = {}
     missing: dict[str, None] = {}
-    for number, row in enumerate(rows, 2):
-        subset, name, first, second, truth = ((row[column] or "").strip() for column in COLUMNS)
+    for number, (subset, name, *files) in _rows(table):
+        first, second, truth = (_relative(file, f"{table}, line {number}") for file in files)
         if not second:
             continue
         for file in (first, second):
             if not is_picture(file):
-                raise DatasetError(f"{path}, line {number}: '{file}' is not the name of a picture")
+                raise DatasetError(f"{table}, line {number}: '{file}' is not the name of a picture")
         missing |= dict.fromkeys(absent(root, [file for file in (first, second, truth) if file]))
-        files = {f"ref.{ending(first)}": str(root / first), f"src.{ending(second)}": str(root / second)}
+        fields = {f"ref.{ending(first)}": str(root / first), f"src.{ending(second)}": str(root / second)}
         others = {}
         if truth.lower().endswith(FLOWS):
-            files["flow.npz"] = str(root / truth)
+            fields["flow.npz"] = str(root / truth)
         elif truth:
             others["homography"] = str(root / truth)
+        split = subset if subset in SPLITS else "test"
         # Pairs that share a picture are of one scene.
-        entry = Entry(name or os.path.splitext(first)[0], "test", files, subset, first, others)
+        entry = Entry(name or os.path.splitext(first)[0], split, fields, subset, first, others)
         sets.setdefault(subset, []).append(entry)
-    return Listing([entry for entries in sets.values() for entry in entries], list(missing))
+    if not sets:
+        raise DatasetError(f"{table} has no row with file1 and file2; it needs the columns {', '.join(COLUMNS)}")
+    entries = [entry for group in sets.values() for entry in group]
+    return Listing(sorted(entries, key=lambda entry: SPLITS.index(entry.split)), list(missing))
+
+
+def _rows(table: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line number and the values of `COLUMNS` of each row."""
+    text = read_bytes(table).decode("utf-8-sig", errors="replace")
+    reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
+    try:
+        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+        lost = [name for name in COLUMNS if name not in reader.fieldnames]
+        if lost:
+            raise DatasetError(f"{table} lacks {', '.join(lost)}; it needs the columns {', '.join(COLUMNS)}")
+        for row in reader:
+            yield reader.line_num, [(row[column] or "").strip() for column in COLUMNS]
+    except csv.Error as error:
+        raise DatasetError(
+            f"{table} is not a table of comma-separated values ({error}); save it again as one"
+        ) from None
+
+
+def _relative(file: str, where: str) -> str:
+    """A file name of the table, also one that Windows wrote, within its folder."""
+    path = os.path.normpath(file.replace("\\", "/")) if file else ""
+    if os.path.isabs(path) or path.split(os.sep)[0] == os.pardir:
+        raise DatasetError(f"{where}: '{file}' leads out of the table's folder; give a path within it")
+    return path

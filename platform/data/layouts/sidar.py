@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..cameras import Size, inside, pixel_grid, transform
-from .base import Entry, Layout, Listing
+from .base import SPLITS, Entry, Layout, Listing
 from .files import Array, encode_mask, folders_in, names_in, read_homography, read_mask, size_of
 
-FRAME = re.compile(r"(\d+)\.png")
-PARTS = ("train", "val", "test")
+FRAME = re.compile(r"(\d+)(?:-m)?\.png|H_0_(\d+)\.mat")
+"""Names that tell of a frame: its picture, its mask, its homography."""
 TRAIN, VAL = 0.8, 0.1
-"""Shares of the scenes, where they do not lie in folders `train`, `val`, `test`."""
+"""Shares of the scenes, where they do not lie in folders of `SPLITS`."""
 
 
 def half_pixel(size: Size) -> Array:
@@ -48,7 +48,7 @@ class Sidar(Layout):
         return any(_is_scene(scene) for _, scenes in self._parts(root) for scene in scenes)
 
     def _parts(self, root: Path) -> list[tuple[str, list[Path]]]:
-        parts = [(name, list(folders_in(root / name))) for name in PARTS if (root / name).is_dir()]
+        parts = [(name, list(folders_in(root / name))) for name in SPLITS if (root / name).is_dir()]
         return parts or [("", list(folders_in(root)))]
 
     def survey(self, root: Path) -> Listing:
@@ -90,7 +90,8 @@ def _is_scene(folder: Path) -> bool:
 def _scene(folder: Path, split: str) -> tuple[Entry, list[str]]:
     """A scene, and the files that it lacks."""
     names = set(names_in(folder))
-    count = 1 + max((int(match[1]) for name in names if (match := FRAME.fullmatch(name))), default=0)
+    told = (match for name in names if (match := FRAME.fullmatch(name)))
+    count = 1 + max((int(match[1] or match[2]) for match in told), default=0)
     masks = any(name.endswith("-m.png") for name in names)
     moved = any(name.startswith("H_") and name.endswith(".mat") for name in names)
     files = {"gt.png": "gt.png"} | {f"{k:03d}.png": f"{k}.png" for k in range(count)}

@@ -8,18 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..cameras import inside
+from ....methods.errors import DatasetError
+from ..cameras import Size, inside
 from ..flows import landing
 from .base import Entry, Layout, Listing
-from .files import (
-    absent,
-    encode_flow,
-    encode_mask,
-    folders_in,
-    names_in,
-    read_flow,
-    read_mask,
-)
+from .files import Mask, absent, encode_flow, encode_mask, folders_in, names_in, read_flow, read_mask
 
 PASS = "final"
 """The pass with motion blur, atmosphere and lighting; `clean` lacks them."""
@@ -81,12 +74,21 @@ class Sintel(Layout):
         if suffix not in ("flow.npz", "occlusion.png"):
             return super().field(entry, suffix)
         flow = read_flow(entry.files["flow.npz"])
+        # Source and reference have one size, which is that of the flow.
+        size = (flow.shape[1], flow.shape[2])
         if "invalid" in entry.others:
-            flow = np.where(read_mask(entry.others["invalid"]), np.float32(np.nan), flow)
+            flow = np.where(_marked(entry.others["invalid"], size), np.float32(np.nan), flow)
         if suffix == "flow.npz":
             return encode_flow(flow)
-        # Source and reference have one size, which is that of the flow.
-        return encode_mask(read_mask(entry.files[suffix]) & inside(landing(flow), (flow.shape[1], flow.shape[2])))
+        return encode_mask(_marked(entry.files[suffix], size) & inside(landing(flow), size))
+
+
+def _marked(path: str, size: Size) -> Mask:
+    """A mask of the dataset `(H, W)`: 0 is free, anything else is marked."""
+    mask = read_mask(path, above=0)
+    if mask.shape != size:
+        raise DatasetError(f"{path}: {mask.shape[1]} x {mask.shape[0]} pixels, unlike its flow; download it again")
+    return mask
 
 
 def _under(root: Path, entry: Entry) -> Entry:

@@ -98,7 +98,7 @@ class Finding:
     metrics: tuple[str, ...] = ()
     """Those of `results.METRICS` that show it."""
     tasks: tuple[str, ...] = ()
-    """Those of `cases.Task` that show it."""
+    """Those of `results.Task` that show it."""
     methods: tuple[str, ...] = ()
     """Our names of the methods that it compares."""
 
