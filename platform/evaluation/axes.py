@@ -48,7 +48,10 @@ class Scale:
             first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
             steps = (1.0, 2.0, 5.0) if math.log10(self.high / self.low) < 2.5 else (1.0,)
             values = [step * 10.0**power for power in range(first, last + 1) for step in steps]
-            return [value for value in values if self.low * 0.999 <= value <= self.high * 1.001]
+            values = [value for value in values if self.low * 0.999 <= value <= self.high * 1.001]
+            if len(values) > 1:
+                return values
+        # Also where a logarithmic axis is too short to hold two values of 1, 2, 5, 10.
         rough = (self.high - self.low) / 5
         power = 10.0 ** math.floor(math.log10(rough))
         step = next(step * power for step in (1, 2, 5, 10) if step * power >= rough * 0.999)

@@ -220,5 +220,6 @@ def _tell(options: EvaluateOptions, evaluation: Evaluation) -> None:
         first, second = options.compare
         for metric in dict.fromkeys(RANKING.values()):
             comparisons = compare(evaluation.results, first, second, metric)
+            comparisons = [each for each in comparisons if RANKING[each.task] == metric]
             if comparisons:
                 print("\n" + describe(comparisons))

@@ -74,7 +74,8 @@ def _choose(name: str, files: dict[str, str], pretrained: bool, tracking_uri: st
         return choose_model(name, weights=files.get(name), pretrained=name not in files)
     try:
         if name in names():
-            return choose_model(name, tracking_uri=tracking_uri)
+            # Asked for by its method's name, the newest model stands under that name in the table.
+            return replace(choose_model(name, tracking_uri=tracking_uri), name=name)
         return choose_model(checkpoint=name, tracking_uri=tracking_uri)
     except InputError as error:
         raise InputError(f"--methods {name}: no method, checkpoint folder or trained model ({error})") from None

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from raylign.platform.evaluation.axes import Axes, Scale
+from raylign.platform.evaluation.axes import Axes, Scale, fitted
 from raylign.platform.evaluation.charts import error_curves, motion_charts, pareto_charts, pareto_front
 from raylign.platform.evaluation.gallery import GalleryItem, choose_items, thumbnail
 from raylign.platform.evaluation.page import report_page
@@ -460,3 +460,14 @@ def test_narrow_page_does_not_scroll_sideways(browser: Any, address: str) -> Non
     page.goto(address)
     assert page.evaluate("document.documentElement.scrollWidth") == 400
     page.close()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "log"), [(0.71, 0.74, True), (0.004, 0.5, True), (1e-3, 1e4, True), (3.0, 4.8, False)]
+)
+def test_an_axis_has_round_values_however_short_it_is(low: float, high: float, log: bool) -> None:
+    ticks = fitted([low, high], log=log).ticks()
+    scale = fitted([low, high], log=log)
+    assert 2 <= len(ticks) <= 9
+    assert all(scale.low * 0.999 <= tick <= scale.high * 1.001 for tick in ticks)
+    assert all(float(f"{tick:.3g}") == pytest.approx(tick) for tick in ticks)
