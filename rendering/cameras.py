@@ -6,7 +6,7 @@ its upper edge towards +y. Picture: pixel centres at integers, x right, y down; 
 `x = W (u + 1) / 2 - 0.5`, `y = H (1 - v) / 2 - 0.5`. `homography(a, b)` maps pixels of a to pixels of b.
 
 The released SIDAR script writes `x = (W - 1) (u + 1) / 2`, which is off by up to half a pixel at the borders
-(METHODS 4.3, `sidar_correction`).
+(`sidar_correction`).
 
 What is written into a dataset is computed from small matrices by `product` and `inverse`, one operation after the other
 in a fixed order: a linear-algebra library's last digit depends on the processor and on where an array lies in memory,
@@ -123,7 +123,7 @@ def inverse(matrix: Matrix) -> Matrix:
 
 
 def sidar_correction(width: int, height: int) -> Matrix:
-    """Matrix S (3, 3) from the released script's pixel coordinates to ours: `H = S H_sidar S^-1` (METHODS 4.3)."""
+    """Matrix S (3, 3) from the released script's pixel coordinates to ours: `H = S H_sidar S^-1`."""
     return np.array([[width / (width - 1), 0.0, -0.5], [0.0, height / (height - 1), -0.5], [0.0, 0.0, 1.0]])
 
 

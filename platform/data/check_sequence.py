@@ -149,7 +149,7 @@ def _homography_findings(stored: list[Array], cameras: list[Camera] | None, size
 
 
 def _picture_findings(fields: SequenceFields, stored: list[Array]) -> Iterator[Finding]:
-    """METHODS 10, SIDAR 6: seen by its own light, each frame warped onto frame 0 is the undisturbed picture."""
+    """Seen by its own light, each frame warped onto frame 0 is the undisturbed picture."""
     assert fields.gt is not None
     for k, matrix in enumerate(stored):
         positions = transform(matrix, pixel_grid(fields.size))

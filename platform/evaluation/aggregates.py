@@ -98,7 +98,7 @@ def mean_group_area(errors: ArrayLike, groups: Sequence[str]) -> float:
 
     Args:
         errors: see `fire_area`.
-        groups: of each case; where `group_counts` differs from `FIRE_PAIRS`, the value is not the published metric.
+        groups: of each case; without those of `FIRE_PAIRS` the value is not the published metric (`fire_note`).
     """
     values = np.asarray(errors, dtype=np.float64)
     names = np.array(groups)
@@ -107,9 +107,17 @@ def mean_group_area(errors: ArrayLike, groups: Sequence[str]) -> float:
     return float(np.mean([fire_area(values[names == name]) for name in sorted(set(groups))]))
 
 
-def group_counts(results: Sequence[CaseResult]) -> dict[str, int]:
-    """How many cases each subset has; compare with `FIRE_PAIRS` before a result on FIRE is published."""
-    return dict(Counter(result.subset for result in results))
+def fire_note(results: Sequence[CaseResult]) -> str:
+    """What keeps results on FIRE from being the published metrics; empty where its groups are whole.
+
+    Args:
+        results: of one method.
+    """
+    counts = Counter(result.subset for result in results)
+    if counts == FIRE_PAIRS:
+        return ""
+    has, needs = (", ".join(f"{name} {each[name]}" for name in FIRE_PAIRS) for each in (counts, FIRE_PAIRS))
+    return f"FIRE: {has} pairs were measured, the published protocol has {needs}; mauc is not the published metric"
 
 
 def is_correct(result: CaseResult) -> bool | None:

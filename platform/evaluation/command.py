@@ -18,7 +18,9 @@ from ..runs import RUNS, run_folder, write_text
 from .results import Task
 
 if TYPE_CHECKING:
+    from .datasets import EvaluationSet
     from .outputs import Evaluation
+    from .results import CaseResult
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,7 @@ def _evaluate(options: EvaluateOptions) -> Evaluation:
     import yaml
 
     from ..tracking import tracking_uri
+    from .aggregates import fire_note
     from .datasets import SCORED, EvaluationSet, choose_datasets
     from .evaluate import evaluate, here, make_plan
     from .farm import FarmOptions
@@ -196,12 +199,18 @@ def _evaluate(options: EvaluateOptions) -> Evaluation:
             fresh=options.fresh,
             advance=bar.advance,
         )
+
+    def own(dataset: EvaluationSet) -> list[CaseResult]:
+        """Results of one method on a dataset."""
+        return [each for each in results if (each.dataset, each.method) == (dataset.choice.label, results[0].method)]
+
     scored = [dataset.choice.label for dataset in datasets if dataset.layout in SCORED]
     settings = {
         **{name: value for name, value in asdict(options).items() if name not in _CHANGE_NO_NUMBER},
         "datasets": [dataset.facts() for dataset in datasets],
         "models": [{"name": m.name, "method": m.method, "version": m.version} for m in models],
         "left_out": left_out | plan.left_out,
+        "notes": [note for dataset in datasets if dataset.layout == "fire" and (note := fire_note(own(dataset)))],
     }
     rows = summarise(results, scored=scored, lpips=work.measures_lpips)
     return Evaluation(folder, rows, settings, results, plan.jobs, work)
@@ -216,6 +225,8 @@ def _tell(options: EvaluateOptions, evaluation: Evaluation) -> None:
     print_tables(evaluation.rows)
     for name, why in evaluation.settings["left_out"].items():
         print(f"left out: {name}: {why}", file=sys.stderr)
+    for note in evaluation.settings["notes"]:
+        print(note, file=sys.stderr)
     if options.compare is not None:
         first, second = options.compare
         for metric in dict.fromkeys(RANKING.values()):

@@ -1,4 +1,4 @@
-"""What the released SIDAR renderer does for one frame and its mask, done with today's Blender (METHODS 4).
+"""What the released SIDAR renderer does for one frame and its mask, done with today's Blender.
 
 The frame by Cycles with Blender's own settings and a time limit of one second, the mask by the rasteriser, everything
 made anew for each frame. Written from the description of the renderer, for comparison only.

@@ -146,7 +146,7 @@ def test_the_deepest_level_at_the_smallest_size() -> None:
 
 @pytest.mark.parametrize(("levels", "gflop"), [(0, 442.7), (1, 526.9), (2, 562.8)])
 def test_cost_of_the_paper_configuration(levels: int, gflop: float) -> None:
-    # Two per multiplication and addition, batch 4, 512 x 512: Table 1 of the paper, as METHODS 1.7 rebuilds it.
+    # Two per multiplication and addition, batch 4, 512 x 512: Table 1 of the paper.
     with FakeTensorMode():
         network = CrossScale(CrossScaleConfig(levels=levels), initialise=False)
         pictures = torch.empty(4, 3, 512, 512)

@@ -30,6 +30,7 @@ from raylign.platform.evaluation.store import Parts, decode, encode, model_diges
 from raylign.platform.evaluation.summary import summarise
 from raylign.platform.evaluation.work import Job, Worker, WorkOptions
 from tests.datasets import write_pairs, write_sequences
+from tests.layouts import write_fire
 
 COSTS = {"seconds", "memory_mb", "gflop"}
 """What no two runs agree on."""
@@ -557,3 +558,15 @@ def test_the_overview_of_a_readme_stays_between_its_markers(workdir: Path, capsy
     capsys.readouterr()
     assert main([*arguments, "--markdown", str(broken)]) == 2
     assert "belong together" in capsys.readouterr().err
+
+
+def test_results_on_a_part_of_fire_are_not_called_the_published_metric(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_fire(workdir / "FIRE")
+    assert main(["evaluate", "--data", "FIRE", "--methods", "identity", "--workers", "1", "--gallery", "0"]) == 0
+    told = capsys.readouterr()
+    assert "mauc is not the published metric" in told.err
+    [row] = json.loads(Path("runs/evaluate/default/table.json").read_text())["rows"]
+    assert {"mee", "mae", "success", "auc", "mauc"} <= set(row["metrics"])
+    assert set(row["subsets"]) == {"S", "P", "A"}

@@ -27,7 +27,7 @@ def shift(x: float, y: float) -> Tensor:
 
 
 def test_homography_errors() -> None:
-    # METHODS 10, DIAR 6: zero for any multiple; a pure (3, 4) shift has E2 = 5.
+    # Zero for any multiple; a pure (3, 4) shift has E2 = 5.
     for factor in (2.0, -0.3):
         assert homography_metrics(factor * TRUE, TRUE, (60, 80)) == pytest.approx(
             {"corner_error": 0, "e1": 0, "e2": 0}, abs=1e-9

@@ -1,4 +1,4 @@
-"""Geometry against independent oracles: OpenCV's four-point homography and the facts about SIDAR (METHODS 10)."""
+"""Geometry against independent oracles: OpenCV's four-point homography and the facts about SIDAR."""
 
 from __future__ import annotations
 

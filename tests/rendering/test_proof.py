@@ -143,7 +143,7 @@ def test_the_measure_of_motion_sees_a_tenth_of_a_pixel(rendered: Rendered, pictu
 
 
 def test_the_released_homography_and_every_shift_are_worse(rendered: Rendered, picture: Picture) -> None:
-    """METHODS 10, SIDAR 6: better than without the correction, and than one pixel off in any direction."""
+    """Better than without the correction, and than one pixel off in any direction."""
     correction = sidar_correction(SIZE, SIZE)
     gained = []
     for fields in rendered:
