@@ -157,6 +157,24 @@ def plots() -> type:
     return plt  # type: ignore[return-value]
 
 
+def pareto_front(points: Sequence[tuple[float, float]], *, higher: bool) -> list[int]:
+    """Places of the points that no other one beats in both, the cheapest first.
+
+    Args:
+        points: cost (less is better) and quality.
+        higher: whether higher quality is better.
+
+    Returns:
+        Indices: each is better than all that cost as much or less.
+    """
+    sign = 1 if higher else -1
+    front: list[int] = []
+    for index in sorted(range(len(points)), key=lambda i: (points[i][0], -sign * points[i][1])):
+        if not front or sign * points[index][1] > sign * points[front[-1]][1]:
+            front.append(index)
+    return front
+
+
 def slider(below: bytes, above: bytes, caption: str) -> str:
     """Two PNGs of one size under a divider that the reader moves: `above` on its left, `below` on its right."""
     return (

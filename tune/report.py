@@ -6,8 +6,8 @@ import html
 import warnings
 from typing import Any
 
-from ..platform.report import figure, page, plots, table
-from .records import Mode, TrialRecord, best_record
+from ..platform.report import figure, page, pareto_front, plots, table
+from .records import TrialRecord, best_record
 from .spaces import Choice, Integer, Range, Real, Space
 
 _COLOURS = {"finished": "#0b68cb", "stopped early": "#e5961a", "diverged": "#cc3333", "failed": "#7a7a7a"}
@@ -142,22 +142,12 @@ def _slices(scored: list[TrialRecord], space: Space) -> str:
     return figure(drawn)
 
 
-def pareto_front(points: list[tuple[float, float]], mode: Mode) -> list[int]:
-    """Which points no other one beats in both cost (less is better) and value; indices, cheapest first."""
-    sign = 1 if mode == "max" else -1
-    front: list[int] = []
-    for index in sorted(range(len(points)), key=lambda i: (points[i][0], -sign * points[i][1])):
-        if not front or sign * points[index][1] > sign * points[front[-1]][1]:
-            front.append(index)
-    return front
-
-
 def _pareto(scored: list[TrialRecord]) -> str:
     timed = [record for record in scored if record.held and record.seconds > 0]
     if not timed:
         return "<p>Not known: the training reports no times.</p>"
     points = [(record.seconds, record.best or 0.0) for record in timed]
-    front = pareto_front(points, timed[0].mode)
+    front = pareto_front(points, higher=timed[0].mode == "max")
     plt: Any = plots()
     drawn, axis = plt.subplots(figsize=(7.5, 3.4))
     axis.scatter(*zip(*points, strict=True), color="#9aa5b1", s=18)

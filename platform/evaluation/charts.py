@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .axes import Axes, Point, Scale, fitted
+from ..report import pareto_front
+from .axes import Axes, Scale, fitted
 from .compare import by_place
 from .results import BY_NAME, CaseResult, Metric
 from .summary import RANKING
@@ -25,26 +26,6 @@ _CURVE_POINTS = 80
 def headline(task: str) -> Metric:
     """The metric of pictures by which methods are ranked: inside the overlap for pairs, over the frame for sets."""
     return BY_NAME[RANKING[task]]
-
-
-def pareto_front(points: Sequence[Point], better: str) -> list[int]:
-    """Places of the points that no other one beats, in order of time.
-
-    Args:
-        points: time and quality.
-        better: whether `higher` or `lower` quality is better.
-
-    Returns:
-        Indices: each is better than all that take as long or less.
-    """
-    sign = 1 if better == "higher" else -1
-    front: list[int] = []
-    best = -math.inf
-    for index in sorted(range(len(points)), key=lambda i: (points[i][0], -sign * points[i][1])):
-        if sign * points[index][1] > best:
-            front.append(index)
-            best = sign * points[index][1]
-    return front
 
 
 def pareto_charts(tables: Iterable[Table], methods: Sequence[str]) -> list[str]:
@@ -66,7 +47,7 @@ def pareto_charts(tables: Iterable[Table], methods: Sequence[str]) -> list[str]:
         halves = [row["metrics"][metric.name].get("ci95", 0.0) for row in shown]
         y = fitted([point[1] + side * half for point, half in zip(points, halves, strict=True) for side in (-1, 1)])
         axes = Axes(table.title, x, y, "seconds of one alignment", f"{metric.name} ({metric.unit})")
-        axes.front([points[index] for index in pareto_front(points, metric.better)])
+        axes.front([points[index] for index in pareto_front(points, higher=metric.better == "higher")])
         for row, point, half in zip(shown, points, halves, strict=True):
             told = f"{row['method']}: {point[1]:.{metric.digits}f} {metric.unit} in {point[0]:.3g} s"
             axes.dot(point, methods.index(row["method"]), told, half=half)

@@ -16,12 +16,13 @@ import torch
 from PIL import Image
 
 from raylign.platform.evaluation.axes import Axes, Scale, fitted
-from raylign.platform.evaluation.charts import error_curves, motion_charts, pareto_charts, pareto_front
+from raylign.platform.evaluation.charts import error_curves, motion_charts, pareto_charts
 from raylign.platform.evaluation.gallery import GalleryItem, choose_items, thumbnail
 from raylign.platform.evaluation.page import report_page
 from raylign.platform.evaluation.page_tables import result_tables
 from raylign.platform.evaluation.results import BY_NAME, CaseResult
 from raylign.platform.evaluation.tables import csv_text, latex, markdown, plain_cells, print_tables, tables
+from raylign.platform.report import pareto_front
 
 EVIL = "</script><img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 METHODS = ("identity", "sift", EVIL)
@@ -190,8 +191,10 @@ def test_notes_say_whose_they_are() -> None:
 
 def test_pareto_front_by_hand() -> None:
     points = [(1.0, 5.0), (2.0, 4.0), (3.0, 9.0), (1.0, 6.0), (9.0, 9.0)]
-    assert pareto_front(points, "higher") == [3, 2]
-    assert pareto_front(points, "lower") == [0, 1]
+    assert pareto_front(points, higher=True) == [3, 2]
+    assert pareto_front(points, higher=False) == [0, 1]
+    # Of two with the same quality the cheaper one stays.
+    assert pareto_front([(1.0, 1.0), (2.0, 3.0), (2.0, 2.0), (3.0, 3.0), (4.0, 5.0)], higher=True) == [0, 1, 4]
 
 
 def test_ticks_are_round() -> None:
@@ -320,7 +323,8 @@ def test_page_without_anything_but_a_table() -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api")
+    from playwright import sync_api
+
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("needs the program chromium")

@@ -15,7 +15,7 @@ import pytest
 from raylign.platform.runs import read_yaml
 from raylign.platform.training.options import LoopOptions, TrainingSpec, spec_from_dict
 from raylign.tune.records import TrialFiles, TrialRecord, as_csv, best_record
-from raylign.tune.report import importances, pareto_front, sweep_report
+from raylign.tune.report import importances, sweep_report
 from raylign.tune.results import write_results
 from raylign.tune.spaces import search_space
 from raylign.tune.sweep import SweepSettings
@@ -111,9 +111,3 @@ def test_page_is_self_contained_and_escapes() -> None:
     nothing = sweep_report("none", [failed], search_space("crossscale", "default"), grace=1)
     assert "All trials" in nothing
     assert "History" not in nothing
-
-
-def test_pareto_front() -> None:
-    points = [(1.0, 1.0), (2.0, 3.0), (2.0, 2.0), (3.0, 3.0), (4.0, 5.0)]
-    assert pareto_front(points, "max") == [0, 1, 4]
-    assert pareto_front(points, "min") == [0]
