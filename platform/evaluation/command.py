@@ -166,7 +166,6 @@ def _evaluate(options: EvaluateOptions) -> Evaluation:
     from .summary import summarise
     from .work import WorkOptions
 
-    tracking_uri(options.tracking_uri)  # a wrong address is told before any work is done
     datasets = [EvaluationSet(each) for each in choose_datasets(options.data, options.split, options.limit)]
     models, left_out = choose_models(
         options.methods,
@@ -183,6 +182,7 @@ def _evaluate(options: EvaluateOptions) -> Evaluation:
     work = WorkOptions(options.threads, lpips, options.pretrained)
     if work.measures_lpips:
         work.load_lpips()  # wrong weights are told before any work is done
+    tracking_uri(options.tracking_uri)  # a wrong address is told before any work is done
     folder = run_folder("evaluate", options.name)
     write_text(folder / "config.yaml", yaml.safe_dump(json.loads(json.dumps(asdict(options), default=str))))
     parts = Parts(folder / "parts", work, {dataset.choice.label: dataset.digest() for dataset in datasets})
