@@ -36,7 +36,7 @@ lock:
 demo: setup
 	$(BIN)/raylign demo
 
-# The README's table: every method that can run here, on rendered test sets and PICTURES. Half an hour on two cores.
+# The README's table: every method that can run here, on rendered test sets and PICTURES. Measuring takes 21 minutes on two cores.
 leaderboard: setup
 	test -d runs/train/demo/checkpoint || $(BIN)/raylign demo
 	$(BIN)/raylign render parallax --scenes 100 --seed 5 --out $(BOARD)/parallax $(RENDER) 0.01

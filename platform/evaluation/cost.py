@@ -22,8 +22,8 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 def keep_freed_memory() -> None:
     """Have this process keep the memory that it frees for the next picture, where its C library is glibc.
 
-    By default glibc gives each large block back to the system and takes it again, page by page: a sixth of the time of
-    aligning and measuring a pair of 512 px with `sift`.
+    By default glibc gives each large block back to the system and takes it again, page by page: about a seventh of
+    the time of aligning and measuring a pair of 512 px with `sift`.
     """
     with contextlib.suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
