@@ -11,7 +11,9 @@ PICTURES ?=
 BOARD := runs/leaderboard
 RENDER := --size 256 --test-fraction 0.9 --val-fraction
 
-.PHONY: setup lock demo leaderboard test test-slow bench lint format clean
+STUDY := runs/crossscale
+
+.PHONY: setup lock demo leaderboard crossscale test test-slow bench lint format clean
 
 setup: $(STAMP)
 
@@ -46,6 +48,12 @@ leaderboard: setup
 	$(BIN)/raylign evaluate --data $(addprefix $(BOARD)/,parallax prints sidar $(if $(PICTURES),photographs)) \
 		--methods all --limit 60 --name leaderboard \
 		--markdown README.md docs/results/leaderboard.md --csv docs/results/leaderboard.csv
+
+# The ablations of the cross-scale method in docs/results/crossscale.md. What is rendered or trained already is kept.
+crossscale: setup
+	$(BIN)/raylign render parallax --scenes 320 --seed 21 --out $(STUDY)/train --val-fraction 0.05 --test-fraction 0.0
+	$(BIN)/raylign render parallax --scenes 100 --seed 5 --out $(BOARD)/parallax $(RENDER) 0.01
+	$(BIN)/raylign study docs/studies/crossscale.yaml --markdown docs/results/crossscale.md
 
 test: setup
 	$(BIN)/python -m pytest -m 'not slow and not bench'

@@ -10,13 +10,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from .errors import InputError
+
+if TYPE_CHECKING:
+    from .transform import Transform
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Alignment:
         flow: `(B, N, 2, H, W)`, pixels, reference to source, where the method has one.
         confidence: `(B,)` in [0, 1], where the method has one.
         extras: method-specific tensors (mesh, dynamic mask, weights).
+        transform: where any point of the reference plane lies in the source, where a pair method knows that beyond
+            the reference's frame.
     """
 
     image: Tensor
@@ -49,6 +54,7 @@ class Alignment:
     flow: Tensor | None = None
     confidence: Tensor | None = None
     extras: dict[str, Tensor] = field(default_factory=dict)
+    transform: Transform | None = None
 
 
 class Aligner(ABC):
@@ -77,7 +83,8 @@ def single_source(reference: Tensor, sources: Tensor) -> Tensor:
     """The source `(B, 3, h, w)` of a pair method.
 
     Raises:
-        InputError: the tensors are not one reference `(B, 3, H, W)` with one source each `(B, 1, 3, h, w)`.
+        InputError: the tensors are not one reference `(B, 3, H, W)` with one source each `(B, 1, 3, h, w)`, hold no
+            pixels, are not float32, or hold numbers that are not finite or far from [0, 1].
     """
     if reference.dim() != 4 or reference.shape[1] != 3 or sources.dim() != 5 or sources.shape[2] != 3:
         raise InputError(
@@ -89,7 +96,21 @@ def single_source(reference: Tensor, sources: Tensor) -> Tensor:
             f"this method aligns one source with each reference, not sources of shape {tuple(sources.shape)} with "
             f"{len(reference)} references"
         )
+    for name, pictures in (("reference", reference), ("sources", sources)):
+        if pictures.numel() == 0:
+            raise InputError(f"{name} of shape {tuple(pictures.shape)} has no pixels; give at least one picture")
+        if pictures.dtype != torch.float32:
+            raise InputError(f"{name} must be float32 in [0, 1], not {pictures.dtype}; convert it first")
+        # The extremes carry every NaN and infinity. A resize may leave [0, 1] a little, 0 to 255 and -1 to 1 do by far.
+        low, high = (float(extreme) for extreme in torch.aminmax(pictures))
+        if not (low >= -0.5 and high <= 1.5):
+            raise InputError(f"{name} must be finite and in [0, 1], not from {low:g} to {high:g}; scale or repair it")
     return sources[:, 0]
+
+
+@dataclass(frozen=True)
+class NoInferenceOptions:
+    """Of a method that aligns in one way only."""
 
 
 class LearnedAligner(nn.Module, PyTorchModelHubMixin, Aligner):
@@ -105,7 +126,17 @@ class LearnedAligner(nn.Module, PyTorchModelHubMixin, Aligner):
     batch_kind: ClassVar[Literal["pair", "sequence"]] = "pair"
     """What `training_step` eats: batches of pairs or of sequences."""
 
+    Inference: ClassVar[type] = NoInferenceOptions
+    """A frozen dataclass of what can be chosen anew at each alignment (steps, guidance, starts); all fields have
+    defaults, which are what users get."""
+
     config: Any
+    inference: Any
+    """The chosen `Inference`; the class's defaults until somebody sets it."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.inference = self.Inference()
 
     @abstractmethod
     def training_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -119,6 +150,11 @@ class LearnedAligner(nn.Module, PyTorchModelHubMixin, Aligner):
                 `homography (B,3,3)` reference to source; for sequences `frames (B,T,3,S,S)`, `truth (B,3,S,S)` and,
                 where known, `homographies (B,T,3,3)` frame 0 to frame k and `masks (B,T,1,S,S)`.
         """
+
+    @classmethod
+    def validation_inference(cls) -> Any:
+        """The `Inference` with which a training measures itself: what the weights can do, without costly help."""
+        return cls.Inference()
 
     def training_stages(self) -> tuple[Stage, ...]:
         """The stages of a training, in order; one that trains everything, unless the method says otherwise."""

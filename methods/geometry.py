@@ -217,17 +217,22 @@ def sample(image: Tensor, positions: Tensor) -> Tensor:
 
 
 def homography_positions(homography: Tensor, size: Size) -> Tensor:
-    """Where each pixel of a lies in b: `(B, H, W, 2)`, float32, pixels of b.
+    """Where each pixel of a, of a size, lies in b: see `homography_positions_on`."""
+    return homography_positions_on(homography, *pixel_axes(size, device=homography.device))
 
-    Pixels of a beyond the horizon of `H_ab` have no counterpart, though the division would mirror them back into b;
+
+def homography_positions_on(homography: Tensor, xs: Tensor, ys: Tensor) -> Tensor:
+    """Where the points of a grid on a lie in b: `(B, H, W, 2)`, float32, pixels of b.
+
+    Points of a beyond the horizon of `H_ab` have no counterpart, though the division would mirror them back into b;
     they are sent to `FAR_OUTSIDE`. The side of the horizon that can be seen is the one on which the map keeps its
     orientation: its Jacobian has the determinant `det(H) / w^3`.
 
     Args:
         homography: `(B, 3, 3)`, a to b.
-        size: of a.
+        xs: `(W,)`, pixels of a.
+        ys: `(H,)`, pixels of a.
     """
-    xs, ys = pixel_axes(size, device=homography.device)
     h = homography.double()
     # float64 on the axes, float32 on the plane: the sums below lose nothing that matters at 8K, and memory stays small.
     along_x = h[:, :, 0, None] * xs.double()

@@ -6,19 +6,30 @@ import io
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from ..methods.errors import InputError
-from .alignment import AUTO, AlignedPicture, align_images, choose_model, load_model, transform_arrays, unreliable
+from .alignment import (
+    AUTO,
+    AlignedPicture,
+    align_images,
+    choose_model,
+    load_model,
+    stitch_images,
+    unreliable,
+)
 from .arguments import parse
 from .images import check_fits, check_image, encode_image, output_format, read_image, write_files
+from .inference import Chosen, check_inference, read_choices
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from ..methods.canvas import Canvas
 
 _REPORT_SIDE = 800
 """Pictures in the report are shown at no more than this many pixels a side."""
@@ -49,8 +60,15 @@ class AlignOptions:
     """Also write flow (pixels, reference to source), mask, confidence and homography, and which sources were used."""
     report: Annotated[Path | None, tyro.conf.arg(metavar="FILE.html")] = None
     """Also write a page that shows before and after."""
+    canvas: Literal["linear", "seam"] | None = None
+    """OUT becomes the panorama of REF and SRC: the frame of REF, made large enough for all of both. Where both show
+    something, 'linear' fades from one to the other; 'seam' cuts where they differ least."""
     alpha: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Make OUT transparent where no source covers it."""
+    """Make OUT transparent where no source covers it; with --canvas, where neither picture does."""
+    set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE [NAME=VALUE ...]")] = ()
+    """Inference options of a learned method, after REF and SRC; a wrong name tells which ones it has."""
+    adapt: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Short for --set adapt=N: most steps of adaptation to the pair, for methods that adapt; 0 turns it off."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print one line of facts as JSON on standard output."""
     force: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -81,6 +99,7 @@ def main(arguments: Sequence[str]) -> None:
         weights=None if options.weights is None else str(options.weights),
         pretrained=options.pretrained,
     )
+    choice = replace(choice, inference=_inference(options, choice.method))
     aligner = load_model(choice)
 
     reference = read_image(options.reference, f"REF {options.reference}")
@@ -89,13 +108,30 @@ def main(arguments: Sequence[str]) -> None:
     written = aligned.reliable or options.force
     facts = aligned.facts | {"out": str(options.out) if written else None}
     if written:
-        write_files(_contents(options, format_name, reference, sources, aligned))
+        canvas = None
+        if options.canvas is not None:
+            canvas = stitch_images(aligned, reference, sources[0], options.canvas)
+            size = (canvas.image.shape[2], canvas.image.shape[1])
+            check_fits(format_name, size, f"--out {options.out} --canvas {options.canvas}")
+            told = {"blend": options.canvas, "size": list(size), "reference_offset": list(canvas.reference_offset)}
+            facts["canvas"] = told
+        write_files(_contents(options, format_name, reference, sources, aligned, canvas, facts))
     if options.json:
         print(json.dumps(facts, allow_nan=False))
     elif written:
         print(_summary(facts))
     if not written:
         raise unreliable(aligned)
+
+
+def _inference(options: AlignOptions, method: str) -> Chosen:
+    """What `--set` and `--adapt` choose."""
+    chosen = check_inference(method, read_choices(options.set, "--set"), "--set")
+    if options.adapt is None:
+        return chosen
+    if "adapt" in dict(chosen):
+        raise InputError("--adapt and --set adapt=N exclude each other; give one")
+    return tuple(sorted((*chosen, *check_inference(method, (("adapt", str(options.adapt)),), "--adapt"))))
 
 
 def _check_outputs(options: AlignOptions) -> str:
@@ -129,38 +165,53 @@ def _inputs(options: AlignOptions) -> Iterable[tuple[str, Path]]:
 
 
 def _contents(
-    options: AlignOptions, format_name: str, reference: Tensor, sources: Sequence[Tensor], aligned: AlignedPicture
+    options: AlignOptions,
+    format_name: str,
+    reference: Tensor,
+    sources: Sequence[Tensor],
+    aligned: AlignedPicture,
+    canvas: Canvas | None,
+    facts: dict[str, Any],
 ) -> dict[Path, bytes]:
     """Everything that is to be written, as bytes."""
-    contents = {options.out: encode_image(aligned.image, aligned.mask if options.alpha else None, format_name)}
+    shown = canvas or aligned
+    contents = {options.out: encode_image(shown.image, shown.mask if options.alpha else None, format_name)}
     if options.save_transform:
         import numpy as np
+
+        from .transform_arrays import transform_arrays
 
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **transform_arrays(aligned))
         contents[options.save_transform] = buffer.getvalue()
     if options.report:
-        contents[options.report] = _report(reference, sources, aligned).encode()
+        contents[options.report] = _report(reference, sources, aligned, canvas, facts).encode()
     return contents
 
 
 def _summary(facts: dict[str, Any]) -> str:
     model = "" if facts["model"] == facts["method"] else f" ({facts['model']})"
     confidence = "" if facts["confidence"] is None else f", confidence {facts['confidence']:.3f}"
-    width, height = facts["reference"]
+    width, height = facts["canvas"]["size"] if "canvas" in facts else facts["reference"]
+    where = "" if "canvas" not in facts else ", REF at {}, {}".format(*facts["canvas"]["reference_offset"])
     left_out = [str(number) for number, used in enumerate(facts.get("sources_used", ()), start=1) if not used]
     without = f", left out: SRC {', '.join(left_out)}" if left_out else ""
     return (
-        f"{facts['out']}: {width} x {height}, {facts['method']}{model}{confidence}{without}, "
+        f"{facts['out']}: {width} x {height}{where}, {facts['method']}{model}{confidence}{without}, "
         f"overlap {facts['overlap']:.1%}, {facts['seconds']:.2f} s"
     )
 
 
-def _report(reference: Tensor, sources: Sequence[Tensor], aligned: AlignedPicture) -> str:
-    """A self-contained page: the reference over each source as it came, and over the result."""
+def _report(
+    reference: Tensor,
+    sources: Sequence[Tensor],
+    aligned: AlignedPicture,
+    canvas: Canvas | None,
+    facts: dict[str, Any],
+) -> str:
+    """A self-contained page: the reference over each source as it came, and over the result; and the canvas."""
     from . import report
 
-    facts = aligned.facts
     size = (reference.shape[1], reference.shape[2])
     below = _preview(reference, size)
     before = [
@@ -168,10 +219,14 @@ def _report(reference: Tensor, sources: Sequence[Tensor], aligned: AlignedPictur
         for number, source in enumerate(sources, start=1)
     ]
     after = report.slider(_preview(aligned.image, size), below, "reference (left) and result (right)")
-    rows = [(name, json.dumps(value) if isinstance(value, list) else value) for name, value in facts.items()]
+    rows = [(name, json.dumps(value) if isinstance(value, list | dict) else value) for name, value in facts.items()]
+    sections = [("Before", "\n".join(before)), ("After", after)]
+    if canvas is not None:
+        picture = _preview(canvas.image, (canvas.image.shape[1], canvas.image.shape[2]))
+        sections.append(("Canvas", report.picture(picture, "reference and source, all of both")))
     return report.page(
         "Before and after",
-        [("Before", "\n".join(before)), ("After", after), ("Facts", report.table(("fact", "value"), rows))],
+        [*sections, ("Facts", report.table(("fact", "value"), rows))],
         lead=_summary(facts | {"out": "Aligned"}),
     )
 

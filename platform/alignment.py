@@ -11,19 +11,20 @@ import math
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..methods.errors import CheckpointError, InputError, RaylignError, UnreliableAlignmentError
 from ..methods.registry import is_learned, load, names, needs_weights
+from .inference import Chosen, set_inference, told_inference
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from ..methods.aligner import Aligner, Alignment
+    from ..methods.canvas import Blend, Canvas
+    from ..methods.transform import Transform
 
 AUTO = "auto"
 CHAMPION = "champion"
@@ -52,6 +53,8 @@ class ModelChoice:
     """File with the published weights of a method that needs them."""
     pretrained: bool = False
     """Whether to take those weights from torch's cache, or to download them there."""
+    inference: Chosen = ()
+    """What it aligns with instead of its method's defaults, see `inference.check_inference`."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +76,12 @@ class AlignedPicture:
     facts: dict[str, Any]
     """What `--json` and the service tell, ready for JSON: method, model, sizes `[width, height]`, confidence, reliable,
     homography (a list of them for several sources, null for one that was left out), overlap (the covered share of the
-    reference), seconds; sources_used (a list of booleans), where the method leaves out what it finds nothing for."""
+    reference), seconds; inference (the options it was aligned with, empty for a method that has none); sources_used (a
+    list of booleans), where the method leaves out what it finds nothing for."""
     used: Tensor | None = None
     """`(N,)`, bool, which sources went into the image, where the method leaves out what it finds nothing for."""
+    transform: Transform | None = None
+    """Where any point of the reference plane lies in the source, where the method knows; on the method's device."""
 
 
 def choose_model(
@@ -128,7 +134,7 @@ def load_model(choice: ModelChoice) -> Aligner:
     Raises:
         CheckpointError: its files are incomplete or damaged.
         MissingWeightsError: the method needs published weights, and `choice` names none.
-        InputError: those weights cannot be had, or do not fit.
+        InputError: those weights cannot be had, or do not fit; or the method has no such inference options.
     """
     import torch
 
@@ -137,6 +143,7 @@ def load_model(choice: ModelChoice) -> Aligner:
         aligner.eval().requires_grad_(False)
         if torch.cuda.is_available():
             aligner.to("cuda")
+    set_inference(aligner, choice.inference, choice.name)
     return aligner
 
 
@@ -158,11 +165,16 @@ def align_images(
         threads: CPU threads; None means one for each CPU that this process may use.
 
     Raises:
-        InputError: more sources than the method takes, or of several sizes.
+        InputError: no source or more than the method takes, several sizes of them, or tensors that are no pictures.
         RaylignError: the method gave numbers that are not finite.
     """
     import torch
 
+    if not sources:
+        raise InputError("SRC: there is no source; give one")
+    for label, picture in (("REF", reference), *(("SRC", source) for source in sources)):
+        if picture.dim() != 3 or picture.shape[0] != 3:
+            raise InputError(f"{label}: a picture must be (3, H, W), not {tuple(picture.shape)}")
     most = aligner.max_sources
     if most is not None and len(sources) > most:
         raise InputError(f"SRC: '{choice.method}' takes at most {most} at once, not {len(sources)}; align one by one")
@@ -176,7 +188,30 @@ def align_images(
         alignment = aligner.align(reference[None].to(device), torch.stack(list(sources))[None].to(device))
     seconds = time.perf_counter() - start
     _check_finite(alignment, choice)
-    return _picture(alignment, reference, sources, choice, seconds, getattr(aligner, "min_confidence", MIN_CONFIDENCE))
+    return _picture(alignment, reference, sources, choice, seconds, aligner)
+
+
+def stitch_images(aligned: AlignedPicture, reference: Tensor, source: Tensor, blend: Blend) -> Canvas:
+    """Reference and source on one canvas that holds all of both, on the CPU; the same in every process of one machine.
+
+    Args:
+        aligned: what was found for them.
+        reference: `(3, H, W)`, RGB in [0, 1].
+        source: `(3, h, w)`.
+        blend: how they are mixed, see `methods.canvas.Blend`.
+
+    Raises:
+        InputError: the method tells nothing beyond the reference's frame, or the source reaches too far.
+    """
+    from ..methods.canvas import stitch
+
+    if aligned.transform is None:
+        raise InputError(
+            f"--canvas: '{aligned.facts['method']}' tells nothing beyond the frame of REF; choose another --method"
+        )
+    with same_everywhere(usable_cpus()):
+        canvas = stitch(reference, source, aligned.transform, blend)
+    return replace(canvas, image=canvas.image.cpu(), mask=canvas.mask.cpu())
 
 
 def unreliable(aligned: AlignedPicture) -> UnreliableAlignmentError:
@@ -186,47 +221,6 @@ def unreliable(aligned: AlignedPicture) -> UnreliableAlignmentError:
         f"no reliable alignment found: confidence {facts['confidence']:.3f} is not above the threshold "
         f"{facts['min_confidence']:.3f} of '{facts['method']}'; try another method, or force to have the result anyway"
     )
-
-
-def transform_arrays(aligned: AlignedPicture) -> dict[str, NDArray[np.generic]]:
-    """The arrays of `--save-transform`; those with an axis N lose it for a single source.
-
-    Returns:
-        `flow (N, 2, H, W)` float32 in pixels, reference to source; `mask (H, W)` bool; `confidence`, NaN where the
-        method has none; `homography (N, 3, 3)` float64 where the method has one; `used (N,)` bool where the method
-        leaves out sources that it finds nothing for: their flow and homography are NaN.
-
-    Raises:
-        InputError: the method tells neither a flow nor a homography.
-    """
-    import numpy as np
-    import torch
-
-    flow = aligned.flow
-    if flow is None:
-        if aligned.homography is None:
-            raise InputError(
-                f"--save-transform: '{aligned.facts['method']}' tells no transform; choose another --method"
-            )
-        from ..methods.geometry import homography_positions, pixel_grid
-
-        size = (aligned.mask.shape[0], aligned.mask.shape[1])
-        positions = torch.stack([homography_positions(each[None], size)[0] for each in aligned.homography])
-        flow = (positions - pixel_grid(size)).permute(0, 3, 1, 2)
-    if aligned.used is not None:
-        flow = flow.masked_fill(~aligned.used[:, None, None, None], math.nan)
-    single = len(flow) == 1
-    confidence = math.nan if aligned.confidence is None else aligned.confidence
-    arrays: dict[str, NDArray[np.generic]] = {
-        "flow": (flow[0] if single else flow).contiguous().numpy(),
-        "mask": aligned.mask.numpy(),
-        "confidence": np.asarray(confidence, dtype=np.float32),
-    }
-    if aligned.homography is not None:
-        arrays["homography"] = (aligned.homography[0] if single else aligned.homography).numpy()
-    if aligned.used is not None:
-        arrays["used"] = (aligned.used[0] if single else aligned.used).numpy()
-    return arrays
 
 
 def usable_cpus() -> int:
@@ -271,8 +265,9 @@ def _picture(
     sources: Sequence[Tensor],
     choice: ModelChoice,
     seconds: float,
-    min_confidence: float,
+    aligner: Aligner,
 ) -> AlignedPicture:
+    min_confidence = getattr(aligner, "min_confidence", MIN_CONFIDENCE)
     mask = alignment.mask[0, 0].cpu() > 0.5
     homography = None if alignment.homography is None else alignment.homography[0].cpu().double()
     confidence = None if alignment.confidence is None else float(alignment.confidence[0])
@@ -302,9 +297,11 @@ def _picture(
             "homography": told[0] if told and len(told) == 1 else told,
             "overlap": round(float(mask.float().mean()), 6),
             "seconds": round(seconds, 4),
+            "inference": told_inference(aligner),
         }
         | ({} if used is None else {"sources_used": used.tolist()}),
         used=used,
+        transform=alignment.transform,
     )
 
 

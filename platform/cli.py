@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("..platform.training.command:main", "train a method on a dataset"),
     "tune": ("..tune.command:main", "search a method's hyperparameters"),
     "evaluate": ("..platform.evaluation.command:main", "one table for all methods"),
+    "study": ("..platform.study.command:main", "an ablation study: variants and seeds, one table"),
     "align": ("..platform.align_command:main", "align picture files"),
     "promote": ("..platform.models_command:promote", "make a trained model the champion"),
     "models": ("..platform.models_command:models", "list the trained models"),

@@ -6,19 +6,24 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
+from types import TracebackType
 
 from ..methods.errors import InputError
 
 
 @contextlib.contextmanager
-def ray_session(address: str | None = None, *, num_cpus: int | None = None, dashboard: bool = False) -> Iterator[None]:
+def ray_session(
+    address: str | None = None, *, num_cpus: int | None = None, dashboard: bool = False, preload: Sequence[str] = ()
+) -> Iterator[None]:
     """Have Ray up inside the block; reuse a session that is already up, and then leave it up.
 
     Args:
         address: a cluster's address, or None for RAY_ADDRESS and else a local cluster in this process's name.
         num_cpus: CPUs of a local cluster; None means those this process may use.
         dashboard: start the dashboard of a local cluster.
+        preload: modules that the processes of a local cluster import before they have anything to do.
 
     Raises:
         InputError: nothing answers at the address.
@@ -44,6 +49,7 @@ def ray_session(address: str | None = None, *, num_cpus: int | None = None, dash
                 include_dashboard=dashboard,
                 logging_level=logging.ERROR,
                 log_to_driver=False,
+                _system_config={"preload_python_modules": list(preload)} if preload else None,
             )
     except (ConnectionError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -53,6 +59,56 @@ def ray_session(address: str | None = None, *, num_cpus: int | None = None, dash
         yield
     finally:
         ray.shutdown()
+
+
+class RayAhead:
+    """Ray that comes up and goes down beside what this process does meanwhile, as a context manager.
+
+    One thread has it from start to end: the kernel ends Ray's processes with the thread that made them.
+    """
+
+    def __init__(self, address: str | None, *, num_cpus: int | None = None, preload: Sequence[str] = ()) -> None:
+        """What to start; see `ray_session`."""
+        self._address, self._num_cpus, self._preload = address, num_cpus, preload
+        self._up, self._over = threading.Event(), threading.Event()
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._hold, name="ray")
+
+    def __enter__(self) -> RayAhead:
+        self._thread.start()
+        return self
+
+    def wait(self) -> None:
+        """Return when Ray is up.
+
+        Raises:
+            InputError: nothing answers at the address.
+        """
+        self._up.wait()
+        if self._error is not None:
+            raise self._error
+
+    def release(self) -> None:
+        """Ray is not needed any more; it goes down from now on."""
+        self._over.set()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+        if kind is None:
+            self._thread.join()
+        # Else the error is told at once; the interpreter does not end before its threads.
+
+    def _hold(self) -> None:
+        try:
+            with ray_session(self._address, num_cpus=self._num_cpus, preload=self._preload):
+                self._up.set()
+                self._over.wait()
+        except Exception as error:
+            self._error = error
+        finally:
+            self._up.set()
 
 
 def _probe(address: str) -> None:

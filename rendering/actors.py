@@ -55,11 +55,12 @@ class RenderWorker:
         try:
             import webdataset  # noqa: F401  the shards' library, now: a scene's time is its own
 
-            with _few_cpus(self._threads):
-                from .blender.engine import blender_version, check_device
             from .kinds import kind, part
 
             found = kind(self._kind)
+            if found.blender:
+                with _few_cpus(self._threads):
+                    from .blender.engine import blender_version, check_device
             self._read, self._render = part(found.read), part(found.render)
         except ImportError as error:
             version = ".".join(map(str, sys.version_info[:2]))
@@ -67,10 +68,13 @@ class RenderWorker:
             return {"status": "stop", "reason": reason}
         node = f"{os.uname().nodename}/{ray.get_runtime_context().get_node_id()[:4]}"
         try:
-            check_device(self._device)
+            if found.blender:
+                check_device(self._device)
+            elif self._device != "cpu":
+                raise ValueError(f"'{self._kind}' is made on the CPU")
         except Exception as error:
             return {"status": "stop", "reason": f"--device {self._device}: {error} ({node}); use --device cpu"}
-        return {"status": "done", "blender": blender_version(), "node": node}
+        return {"status": "done", "blender": blender_version() if found.blender else None, "node": node}
 
     def render(self, shard: str, scene: str) -> Answer:
         """Render one scene, given as JSON, into the shard; the first call for a shard opens it."""

@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     if options.dry_run:
         from .estimate import dry_run
 
-        _need_blender(options)
+        _need_blender(options, plan)
         return dry_run(options, plan)
     return render(options, plan)
 
@@ -41,7 +41,7 @@ def usage() -> str:
         [
             "usage: raylign render KIND --scenes N --out URL [OPTIONS]",
             "",
-            "Render a dataset with Blender. Kinds of scenes:",
+            "Render a dataset. Kinds of scenes:",
             "",
             *(f"  {name:<8}  {each.summary}" for name, each in KINDS.items()),
             "",
@@ -50,8 +50,8 @@ def usage() -> str:
     )
 
 
-def _need_blender(options: RenderOptions) -> None:
-    if options.blender_python is None and importlib.util.find_spec("bpy") is None:
+def _need_blender(options: RenderOptions, plan: Plan) -> None:
+    if kind(plan.kind).blender and options.blender_python is None and importlib.util.find_spec("bpy") is None:
         raise InputError("Blender is missing; install it with: pip install 'raylign[render]' (Python 3.11)")
 
 
@@ -67,7 +67,7 @@ def render(options: RenderOptions, plan: Plan) -> int:
         print(f"{options.out} is complete already: {_summary(info)}", file=sys.stderr)
         return 0
     if missing:
-        _need_blender(options)
+        _need_blender(options, plan)
     with writing(options.out):
         # Another run may have finished in between.
         info, missing = standing(options.out, plan.info)

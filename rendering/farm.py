@@ -15,7 +15,7 @@ from ray.exceptions import RayActorError, RayError
 
 from ..methods.errors import InputError, RaylignError
 from .actors import Answer, RenderWorker
-from .kinds import Device
+from .kinds import Device, kind
 from .options import Plan, RenderOptions
 
 ATTEMPTS = 3
@@ -186,7 +186,8 @@ class Farm:
         elif lane.stage == "publish":
             lane.scenes_made += len(lane.done)
             lane.shard = None
-            if lane.scenes_made >= RECYCLE_SCENES or answer["memory"] > self.memory_limit * 1024:
+            worn = kind(self.kind).blender and lane.scenes_made >= RECYCLE_SCENES
+            if worn or answer["memory"] > self.memory_limit * 1024:
                 self._retire(lane)
                 return
         self._next(lane, lanes, waiting)

@@ -24,7 +24,9 @@ class Kind:
     read: str
     """Function `(text) -> spec`: the scene behind what the plan says of it, in JSON; a scene has a `key`."""
     render: str
-    """Function `(spec, pictures, threads, device) -> fields`; the only part that needs Blender."""
+    """Function `(spec, pictures, threads, device) -> fields`; the only part that may need Blender."""
+    blender: bool = True
+    """Whether it does."""
 
 
 KINDS = {
@@ -41,6 +43,14 @@ KINDS = {
         plan="parallax.command:plan",
         read="parallax.order:read_scene",
         render="blender.parallax:render_parallax",
+    ),
+    "collage": Kind(
+        summary="pieces of many materials at several depths, twice, with flow and occlusion; thousands in minutes",
+        options="collage.command:read_options",
+        plan="collage.command:plan",
+        read="collage.order:read_scene",
+        render="collage.render:render_collage",
+        blender=False,
     ),
 }
 """Name to kind."""

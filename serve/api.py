@@ -14,8 +14,9 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..platform.images import UPLOAD_FORMATS, check_image
+from ..platform.inference import read_choices
 from . import problems
-from .contract import AlignRequest, Answer, Backend, Refusal, ServedModel, ServiceError
+from .contract import FIELD, AlignRequest, Answer, Backend, Refusal, ServedModel, ServiceError
 from .docs_page import render
 from .limits import UploadLimit
 from .negotiation import AnswerFormat, answer_format
@@ -31,6 +32,7 @@ _HEADERS = {
     "X-Raylign-Overlap": "share of the reference that is covered",
     "X-Raylign-Seconds": "time the alignment took",
     "X-Raylign-Homography": "3 x 3, JSON; absent where the method has none",
+    "X-Raylign-Inference": "the inference options it was aligned with, JSON; absent where the method has none",
 }
 _ERRORS = {
     400: "The body is no valid form",
@@ -51,6 +53,12 @@ class Settings(BaseModel):
     model: str | None = Field(None, description="A name of /v1/models; the default model if left out.")
     alpha: bool = Field(False, description="Make the result transparent where the source does not cover it.")
     force: bool = Field(False, description="Answer even if the confidence is under the model's threshold.")
+    set: str | None = Field(
+        None,
+        description="Inference options of the model: NAME=VALUE, separated by commas, for example adapt=0. "
+        "/v1/models tells which ones it has, and their values without this field; of whole numbers (steps of work) "
+        "these are the most.",
+    )
     format: AnswerFormat | None = Field(None, description="Form of the answer; by default the Accept header decides.")
 
 
@@ -75,6 +83,7 @@ class AlignAnswer(BaseModel):
     homography: list[list[float]] | None = Field(description="Reference pixels to source pixels.")
     overlap: float = Field(description="Share of the reference that is covered.")
     seconds: float
+    inference: dict[str, Any] = Field(description="The options it was aligned with; empty where the method has none.")
     image: str = Field(description="The result, PNG in base64.")
 
 
@@ -87,6 +96,7 @@ class ModelAnswer(BaseModel):
     summary: str
     version: int | None = Field(description="Number in the model registry.")
     metrics: dict[str, float] = Field(description="What its training measured last.")
+    inference: dict[str, Any] = Field(description="Its inference options, and their values where a request sets none.")
     default: bool
 
 
@@ -157,10 +167,12 @@ def build_api(backend: Backend, models: Sequence[ServedModel], max_upload_bytes:
         index = 0 if settings.model is None else indices.get(settings.model)
         if index is None:
             raise ServiceError(422, f"field 'model': '{settings.model}' is not served; /v1/models lists what is")
+        inference = () if settings.set is None else read_choices(settings.set.split(","), FIELD)
         reference, source = await form.reference.read(), await form.source.read()
         check_image(reference, "field 'reference'", UPLOAD_FORMATS)
         check_image(source, "field 'source'", UPLOAD_FORMATS)
-        answer = await backend.align(AlignRequest(reference, source, index, settings.alpha, settings.force))
+        asked = AlignRequest(reference, source, index, settings.alpha, settings.force, inference)
+        answer = await backend.align(asked)
         if isinstance(answer, Refusal):
             raise ServiceError(answer.status, answer.detail)
         return _as_json(answer) if wanted == "json" else _as_png(answer)
@@ -199,6 +211,7 @@ def _as_png(answer: Answer) -> Response:
         "Overlap": facts["overlap"],
         "Seconds": facts["seconds"],
         "Homography": facts["homography"] and json.dumps(facts["homography"], separators=(",", ":")),
+        "Inference": json.dumps(facts["inference"], separators=(",", ":")) if facts["inference"] else None,
     }
     headers = {f"X-Raylign-{name}": str(value) for name, value in told.items() if value is not None}
     return Response(answer.png, headers=headers, media_type="image/png")
@@ -217,6 +230,7 @@ def _model_answer(model: ServedModel, default: bool) -> ModelAnswer:
         summary=model.summary,
         version=model.choice.version,
         metrics=dict(model.choice.metrics),
+        inference=model.inference,
         default=default,
     )
 

@@ -20,6 +20,7 @@ from ray.serve.handle import DeploymentHandle
 from ..methods.errors import InputError
 from ..methods.registry import names, needs_weights, summary
 from ..platform.alignment import AUTO, CHAMPION, ModelChoice, choose_model, registered_model
+from ..platform.inference import check_inference, default_inference, read_choices
 from ..platform.tracking import TrackingError
 from .api import build_api
 from .contract import AlignRequest, Answer, Refusal, ServedModel, ServiceError
@@ -44,6 +45,8 @@ class ServeSettings:
     """A checkpoint folder."""
     method: str | None = None
     """A method that needs no training."""
+    set: tuple[str, ...] = ()
+    """Inference options of that model, `NAME=VALUE`; `serve run` takes them as one text, separated by commas."""
     tracking_uri: str | None = None
     """MLflow store."""
     max_upload_mb: float = 64.0
@@ -69,7 +72,8 @@ class ServeSettings:
             numbers = {name: kind(args[name]) for name, kind in _NUMBERS.items() if name in args}
         except (TypeError, ValueError) as error:
             raise InputError(f"an argument must be a number: {error}") from None
-        return cls(**{**args, **numbers})
+        options = args.get("set", ())
+        return cls(**{**args, **numbers, "set": tuple(options.split(",") if isinstance(options, str) else options)})
 
     def __post_init__(self) -> None:
         if not self.max_upload_mb > 0:
@@ -125,12 +129,18 @@ def served_models(settings: ServeSettings) -> list[ServedModel]:
     """The models that requests can ask for: the chosen one, and all methods that need no training.
 
     Raises:
-        InputError: there is no such model.
+        InputError: there is no such model, or it has no such inference options.
     """
     choice, aliases = _choose(settings)
-    chosen = ServedModel(choice, tuple(dict.fromkeys((choice.name, *aliases))), summary(choice.method))
+    inference = check_inference(choice.method, read_choices(settings.set, "--set"), "--set")
+    chosen = ServedModel(
+        dataclasses.replace(choice, inference=inference),
+        tuple(dict.fromkeys((choice.name, *aliases))),
+        summary(choice.method),
+        default_inference(choice.method, inference),
+    )
     others = [
-        ServedModel(ModelChoice(name, name, name), (name,), summary(name))
+        ServedModel(ModelChoice(name, name, name), (name,), summary(name), {})
         for name in names(learned=False)
         # Weights that others have published are not fetched by a service.
         if name not in chosen.names and not needs_weights(name)

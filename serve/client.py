@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -20,6 +21,7 @@ def align(
     model: str | None = None,
     alpha: bool = False,
     force: bool = False,
+    inference: Mapping[str, object] | None = None,
     timeout: float = 300.0,
 ) -> bytes:
     """Have the service bring a picture into the frame of a reference.
@@ -31,6 +33,7 @@ def align(
         model: a name that `/v1/models` lists; None means the service's default.
         alpha: have the result transparent where the source does not cover it.
         force: have the result even if the model does not trust it.
+        inference: inference options instead of those the model is served with, for example `{"adapt": 0}`.
         timeout: seconds to wait.
 
     Returns:
@@ -41,6 +44,8 @@ def align(
         RaylignError: the service failed.
     """
     fields = {"alpha": str(alpha).lower(), "force": str(force).lower()} | ({"model": model} if model else {})
+    if inference:
+        fields["set"] = ",".join(f"{name}={value}" for name, value in inference.items())
     try:
         files = {name: (path.name, path.read_bytes()) for name, path in (("reference", reference), ("source", source))}
     except OSError as error:

@@ -12,6 +12,9 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
+
+import tyro
 
 from ..methods.errors import InputError, RaylignError
 from ..platform.arguments import parse
@@ -29,6 +32,9 @@ class ServeOptions:
     """A checkpoint folder instead."""
     method: str | None = None
     """A method that needs no training instead, for example sift."""
+    set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE [NAME=VALUE ...]")] = ()
+    """Inference options of that model, where a request sets none. Of a whole number (steps of work) a request may have
+    less, but not more."""
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 lets everybody in who reaches this machine."""
     port: int = 8000
@@ -104,6 +110,7 @@ def _serve(options: ServeOptions, port: int) -> None:
         model=options.model,
         checkpoint=options.checkpoint,
         method=options.method,
+        set=options.set,
         tracking_uri=options.tracking_uri,
         max_upload_mb=options.max_upload_mb,
         max_queue=options.max_queue,

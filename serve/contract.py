@@ -7,6 +7,10 @@ from typing import Any, Protocol
 
 from ..methods.errors import RaylignError
 from ..platform.alignment import ModelChoice
+from ..platform.inference import Chosen
+
+FIELD = "field 'set'"
+"""What error lines call the inference options of a request."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,8 @@ class ServedModel:
     """All names it answers to; the first is the one that is shown."""
     summary: str
     """What its method does, in a few words."""
+    inference: dict[str, Any]
+    """Its inference options, and what they are where a request sets none."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,8 @@ class AlignRequest:
     """Index into the served models; 0 is the default."""
     alpha: bool
     force: bool
+    inference: Chosen = ()
+    """Inference options instead of the model's own."""
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..methods.errors import RaylignError
+from ..methods.errors import InputError, RaylignError
 from ..platform.alignment import ModelChoice, align_images, load_model, unreliable
 from ..platform.images import MIN_SIDE, UPLOAD_FORMATS, encode_image, read_image
-from .contract import AlignRequest, Answer, Refusal, ServedModel
+from ..platform.inference import Chosen, set_inference, told_inference
+from .contract import FIELD, AlignRequest, Answer, Refusal, ServedModel
 
 if TYPE_CHECKING:
     from ..methods.aligner import Aligner
@@ -51,7 +52,7 @@ class ModelReplica:
         try:
             reference = read_image(request.reference, "field 'reference'", UPLOAD_FORMATS)
             source = read_image(request.source, "field 'source'", UPLOAD_FORMATS)
-            aligner, choice = self._model(request.model)
+            aligner, choice = self._model(request.model, request.inference)
             aligned = align_images(aligner, reference, [source], choice)
             if not (aligned.reliable or request.force):
                 raise unreliable(aligned)
@@ -63,11 +64,19 @@ class ModelReplica:
             self._look_after_failure()
             return Refusal(500, "an error inside the model; the service's log tells more")
 
-    def _model(self, index: int) -> tuple[Aligner, ModelChoice]:
-        choice = self._models[index].choice
+    def _model(self, index: int, asked: Chosen = ()) -> tuple[Aligner, ModelChoice]:
+        """A model that aligns with the options asked for, and else with those it is served with.
+
+        Raises:
+            RaylignError: it cannot be loaded, or an option is unknown or out of its limits.
+        """
+        served = self._models[index]
         if index not in self._loaded:
-            self._loaded[index] = load_model(choice)
-        return self._loaded[index], choice
+            self._loaded[index] = load_model(served.choice)
+        aligner = self._loaded[index]
+        set_inference(aligner, tuple((dict(served.choice.inference) | dict(asked)).items()), FIELD)
+        _check_work(told_inference(aligner), served.inference)
+        return aligner, served.choice
 
     def _prove(self) -> None:
         """Align a test picture with itself."""
@@ -83,3 +92,14 @@ class ModelReplica:
             self._prove()
         except Exception as error:
             self._failure = f"the model does not align any more: {type(error).__name__}"
+
+
+def _check_work(chosen: Mapping[str, Any], served: Mapping[str, Any]) -> None:
+    """Whole numbers count work (steps, starts): a stranger may have less of it than the service gives, not more.
+
+    Raises:
+        InputError: it is more.
+    """
+    for name, most in served.items():
+        if type(most) is int and chosen[name] > most:
+            raise InputError(f"{FIELD}: {name} is served up to {most}, not {chosen[name]}")

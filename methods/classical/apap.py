@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .. import geometry
+from ..cubic_field import CubicField
 from .mesh import BentHomography, MeshAligner, off_plane, unbent
 from .sift import Sift
 
@@ -43,7 +43,8 @@ class Apap(MeshAligner):
         source_size: geometry.Size = (source.shape[-2], source.shape[-1])
         matches = self.sift.matches(reference, source)
         if matches.homography is None:
-            return unbent(size, self.vertices, self.vertices)
+            still = CubicField(torch.zeros(1, self.vertices, self.vertices, 2), size, "convolution")
+            return unbent(still, self.vertices, self.vertices)
         pairs = off_plane(matches, matches.homography, source_size)
         regular = geometry.regular_mesh(self.vertices, self.vertices, size)
         sigma = self.sigma * (size[0] ** 2 + size[1] ** 2) ** 0.5
@@ -51,8 +52,8 @@ class Apap(MeshAligner):
         plane = geometry.transform_points(matches.homography[None], regular[None])[0]
         moved = geometry.transform_points(local, regular.reshape(-1, 1, 2)).view_as(regular)
         bend = _shortened(moved - plane, pairs.displacement.norm(dim=1).max())
-        full = F.interpolate(bend.float().permute(2, 0, 1)[None], size, mode="bicubic", align_corners=True)
-        return BentHomography(matches.homography, full[0].permute(1, 2, 0), (plane + bend).float(), matches.confidence)
+        displacement = CubicField(bend.float()[None], size, "convolution")
+        return BentHomography(matches.homography, displacement, (plane + bend).float(), matches.confidence)
 
 
 def moving_dlt(reference: Tensor, source: Tensor, places: Tensor, sigma: float, gamma: float) -> Tensor:

@@ -7,7 +7,7 @@ explains. A scene of one plane keeps `d = 0` and is mapped exactly, at any resol
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from torch import Tensor
 
 from .. import geometry
 from ..aligner import Aligner, Alignment, single_source
+from ..cubic_field import CubicField
+from ..transform import HomographyTransform, warp
 from .keypoints import Matches
 
 FARTHEST = 0.1
@@ -33,13 +35,13 @@ class BentHomography:
 
     Attributes:
         homography: H `(3, 3)`, float64, reference to source.
-        displacement: d `(H, W, 2)`, float32, pixels of the source, at each pixel of the reference.
+        displacement: d, over the reference's frame, in pixels of the source, for a batch of one.
         mesh: `(U, V, 2)`, float32: where the vertices of `geometry.regular_mesh` on the reference lie in the source.
         confidence: in [0, 1].
     """
 
     homography: Tensor
-    displacement: Tensor
+    displacement: CubicField
     mesh: Tensor
     confidence: float
 
@@ -67,20 +69,20 @@ class MeshAligner(Aligner):
         The flow is far outside of the source where a pixel lies beyond the horizon of the homography.
         """
         source = single_source(reference, sources)
-        size: geometry.Size = (reference.shape[-2], reference.shape[-1])
         found = [self.estimate(a.cpu(), b.cpu()) for a, b in zip(reference, source, strict=True)]
         homography = torch.stack([each.homography for each in found]).to(reference.device)
-        displacement = torch.stack([each.displacement for each in found]).to(reference.device)
-        positions = geometry.homography_positions(homography, size) + displacement
-        mask = (geometry.coverage(positions, (source.shape[-2], source.shape[-1])) >= 0.999).float()[:, None]
-        grid = geometry.pixel_grid(size, device=reference.device)
+        control = torch.cat([each.displacement.control for each in found]).to(reference.device)
+        displacement = replace(found[0].displacement, control=control)
+        transform = HomographyTransform(homography, (source.shape[-2], source.shape[-1]), displacement)
+        warped = warp(source, transform, (reference.shape[-2], reference.shape[-1]))
         return Alignment(
-            image=geometry.sample(source, positions) * mask,
-            mask=mask,
+            image=warped.image,
+            mask=warped.mask,
             homography=homography.float()[:, None],
-            flow=(positions - grid).permute(0, 3, 1, 2)[:, None],
+            flow=warped.flow[:, None],
             confidence=torch.tensor([each.confidence for each in found], device=reference.device),
             extras={"mesh": torch.stack([each.mesh for each in found]).to(reference.device)},
+            transform=transform,
         )
 
 
@@ -130,12 +132,18 @@ def _supported(points: Tensor, vectors: Tensor, tolerance: float) -> Tensor:
     return alike.sum(1) >= SUPPORT
 
 
-def unbent(size: geometry.Size, rows: int, columns: int) -> BentHomography:
-    """The answer where nothing was found: the identity with confidence 0."""
+def unbent(still: CubicField, rows: int, columns: int) -> BentHomography:
+    """The answer where nothing was found: the identity with confidence 0.
+
+    Args:
+        still: a displacement of zero, of the shape that the method's displacements have.
+        rows: of the mesh's vertices.
+        columns: of the mesh's vertices.
+    """
     return BentHomography(
         torch.eye(3, dtype=torch.float64),
-        torch.zeros(*size, 2),
-        geometry.regular_mesh(rows, columns, size).float(),
+        still,
+        geometry.regular_mesh(rows, columns, still.size).float(),
         confidence=0.0,
     )
 
@@ -180,7 +188,7 @@ class CubicLattice:
         Along x, along y and twice the mixed one: the discrete thin-plate energy. Fields of affine maps have none.
         """
         (down, second_down), (across, second_across) = (
-            [_differences(count, order) for order in (1, 2)] for count in self.shape
+            [differences(count, order) for order in (1, 2)] for count in self.shape
         )
         one_down, one_across = (torch.eye(count, dtype=torch.float64) for count in self.shape)
         total = torch.kron(second_down, one_across) + torch.kron(one_down, second_across) + 2 * torch.kron(down, across)
@@ -195,7 +203,7 @@ def _cubic(coordinates: Tensor, length: int, cells: int) -> Tensor:
     return torch.where(distance < 1, near, (2 - distance).clamp_min(0) ** 3 / 6)
 
 
-def _differences(count: int, order: int) -> Tensor:
+def differences(count: int, order: int) -> Tensor:
     """The form `(count, count)`, float64, of the sum of squared differences of an order."""
     operator = torch.eye(count, dtype=torch.float64).diff(n=order, dim=0)
     return operator.T @ operator

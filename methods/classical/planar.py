@@ -7,8 +7,8 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from .. import geometry
 from ..aligner import Aligner, Alignment, single_source
+from ..transform import HomographyTransform, warp
 
 
 class PlanarAligner(Aligner):
@@ -27,17 +27,15 @@ class PlanarAligner(Aligner):
     def align(self, reference: Tensor, sources: Tensor) -> Alignment:
         """See `Aligner.align`. The flow is far outside of the source where a pixel lies beyond the horizon."""
         source = single_source(reference, sources)
-        size: geometry.Size = (reference.shape[-2], reference.shape[-1])
         estimates = [self.estimate(a, b) for a, b in zip(reference, source, strict=True)]
         homography = torch.stack([estimate for estimate, _ in estimates]).to(reference.device)
-        positions = geometry.homography_positions(homography, size)
-        # A pixel whose bilinear sample would mix in the darkness outside does not count as covered.
-        mask = (geometry.coverage(positions, (source.shape[-2], source.shape[-1])) >= 0.999).float()[:, None]
-        grid = geometry.pixel_grid(size, device=reference.device)
+        transform = HomographyTransform(homography, (source.shape[-2], source.shape[-1]))
+        warped = warp(source, transform, (reference.shape[-2], reference.shape[-1]))
         return Alignment(
-            image=geometry.sample(source, positions) * mask,
-            mask=mask,
+            image=warped.image,
+            mask=warped.mask,
             homography=homography.float()[:, None],
-            flow=(positions - grid).permute(0, 3, 1, 2)[:, None],
+            flow=warped.flow[:, None],
             confidence=torch.tensor([confidence for _, confidence in estimates], device=reference.device),
+            transform=transform,
         )

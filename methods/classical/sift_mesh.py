@@ -6,19 +6,17 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .. import geometry
+from ..cubic_field import CubicField
+from ..photometric import Pictures, View
 from .flow_aligner import resized
 from .mesh import BentHomography, CubicLattice, MeshAligner, off_plane, unbent
 from .sift import Sift
 
 MATCH_STIFFNESS = 1e-3
 """Weight of the bending against the mean over the matches."""
-LEAST_SCALE = 4 / 255
-"""Differences below this are noise to any pair of pictures, however well they agree."""
-GAINS = (0.5, 2.0)
 LEAST_OVERLAP = 0.05
 """Share of the reference that the homography must cover for the pictures to say anything."""
 KEPT_OVERLAP = 0.8
@@ -72,7 +70,8 @@ class SiftMesh(MeshAligner):
         lattice = CubicLattice(max(1, round(small_size[0] / self.cell)), max(1, round(small_size[1] / self.cell)))
         matches = self.sift.matches(reference, source)
         if matches.homography is None:
-            return unbent(size, lattice.rows + 1, lattice.columns + 1)
+            still = CubicField(torch.zeros(1, *lattice.shape, 2), size, "spline")
+            return unbent(still, lattice.rows + 1, lattice.columns + 1)
         pairs = off_plane(matches, matches.homography, source_size)
         shrink = geometry.resize_transform(source_size, small_source_size, "area").diagonal()[:2]
         control = fit_matches(lattice, pairs.reference, pairs.displacement * shrink, size)
@@ -81,7 +80,7 @@ class SiftMesh(MeshAligner):
             matches.homography[None], size_a=(size, small_size), size_b=(source_size, small_source_size), rule="area"
         )
         control = refine(*small, homography, lattice, control)
-        displacement = lattice.on_pixels(control / shrink.float(), size)
+        displacement = CubicField(control[None] / shrink.float(), size, "spline")
         regular = geometry.regular_mesh(lattice.rows + 1, lattice.columns + 1, size)
         bend = lattice.at(regular.flatten(0, 1), size) @ (control.double() / shrink).flatten(0, 1)
         plane = geometry.transform_points(matches.homography[None], regular[None])[0]
@@ -141,32 +140,6 @@ def refine(reference: Tensor, source: Tensor, homography: Tensor, lattice: Cubic
     return control if pictures.agrees_better(control, plane) else plane
 
 
-@dataclass(frozen=True)
-class View:
-    """Reference and source as one displacement shows them.
-
-    Attributes:
-        residual: `(3, H, W)`, the warped and balanced source minus the reference.
-        slopes: `(2, 3, H, W)`, its derivatives by the displacement along x and y.
-        inside: `(H, W)`, 1 where the source covers the reference.
-        scale: difference that counts as large.
-    """
-
-    residual: Tensor
-    slopes: Tensor
-    inside: Tensor
-    scale: float
-
-    def weights(self) -> Tensor:
-        """Derivative `(H, W)` of the pseudo-Huber function by the squared difference, 0 outside of the overlap."""
-        return self.inside / (1 + self.residual.square().mean(0) / self.scale**2).sqrt()
-
-    def error(self) -> float:
-        """Mean pseudo-Huber function `2 (sqrt(1 + r^2) - 1)` of the difference r in scales, over the overlap."""
-        relative = self.residual.square().mean(0) / self.scale**2
-        return float((2 * ((1 + relative).sqrt() - 1) * self.inside).sum() / self.inside.sum())
-
-
 class PicturePair:
     """Reference and source at one size, to be looked at through any displacement.
 
@@ -181,35 +154,15 @@ class PicturePair:
     def __init__(
         self, reference: Tensor, source: Tensor, homography: Tensor, lattice: CubicLattice, unit: Tensor
     ) -> None:
-        self.reference = reference[0]
+        self.pictures = Pictures(reference, source, unit)
         self.size: geometry.Size = (reference.shape[-2], reference.shape[-1])
-        self.source_size: geometry.Size = (source.shape[-2], source.shape[-1])
         self.lattice = lattice
         self.unit = unit
         self.plane = geometry.homography_positions(homography, self.size)
-        padded = F.pad(source, (1, 1, 1, 1), mode="replicate")
-        along_x = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
-        along_y = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
-        self.layers = torch.cat([source, along_x * unit[0], along_y * unit[1]], dim=1)
 
     def look(self, control: Tensor, scale: float | None = None) -> View:
-        """The pictures through the displacement of control points `(U, V, 2)`.
-
-        Args:
-            control: the control points.
-            scale: see `View`; None for twice the standard deviation that the median difference stands for.
-        """
-        positions = self.plane + self.lattice.on_pixels(control, self.size) * self.unit
-        inside = (geometry.coverage(positions[0], self.source_size) >= 0.999).float()
-        colours, *slopes = geometry.sample(self.layers, positions)[0].split(3)
-        weights = inside
-        for _ in range(2):
-            gain, bias = _balance(colours, self.reference, weights)
-            residual = gain * colours + bias - self.reference
-            spread = scale or _spread(residual, inside)
-            view = View(residual, gain * torch.stack(slopes), inside, spread)
-            weights = view.weights()
-        return view
+        """The pictures through the displacement of control points `(U, V, 2)`; `scale` as for `Pictures.look`."""
+        return self.pictures.look(self.plane + self.lattice.on_pixels(control, self.size) * self.unit, scale)
 
     def agrees_better(self, control: Tensor, other: Tensor) -> bool:
         """Whether the squared difference through `control` is smaller than through `other`, where both see."""
@@ -285,22 +238,6 @@ def normal_equations(lattice: CubicLattice, view: View, bending: Tensor, control
     )
     pull = (down.T @ (weights * (view.slopes * view.residual).sum(1)) @ across).double().flatten(1)
     return hessian, (pull + (bending @ control.double().flatten(0, 1)).T).flatten()
-
-
-def _balance(colours: Tensor, reference: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Gain and bias `(3, 1, 1)` that bring `colours (3, H, W)` closest to the reference."""
-    total = weights.sum().clamp_min(1e-6)
-    mean, wanted = ((each * weights).sum((1, 2), keepdim=True) / total for each in (colours, reference))
-    centred = colours - mean
-    variance = (centred.square() * weights).sum((1, 2), keepdim=True).clamp_min(1e-6)
-    gain = ((centred * (reference - wanted) * weights).sum((1, 2), keepdim=True) / variance).clamp(*GAINS)
-    return gain, wanted - gain * mean
-
-
-def _spread(residual: Tensor, inside: Tensor) -> float:
-    """Twice the standard deviation of which the median difference is 0.675; the least where nothing overlaps."""
-    covered = residual.square().mean(0)[inside > 0]
-    return max(LEAST_SCALE, 2.0 * 1.48 * float(covered.median().sqrt())) if len(covered) else LEAST_SCALE
 
 
 def _reduced(size: geometry.Size, factor: float) -> geometry.Size:

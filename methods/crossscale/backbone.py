@@ -32,6 +32,7 @@ class Backbone(nn.Module):
         resnet = getattr(torchvision.models, config.backbone)(weights=None)
         self.stem = nn.Sequential(resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool)
         self.layer1, self.layer2, self.layer3 = resnet.layer1, resnet.layer2, resnet.layer3
+        self.quarter_channels: int = resnet.layer2[0].conv1.in_channels
         self.fine_channels: int = resnet.layer3[0].conv1.in_channels
         self.coarse_channels: int = resnet.layer4[0].conv1.in_channels
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None])
@@ -54,6 +55,11 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Features of `images (B, 3, S, S)` in [0, 1]: fine `(B, C, S/8, S/8)`, coarse `(B, 2C, S/16, S/16)`."""
+        _, fine, coarse = self.scales(images)
+        return fine, coarse
+
+    def scales(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Like `forward`, with the features of layer1 at stride 4 before the others."""
         if self.per_picture:
             # The bound keeps the noise of a flat channel small: 0.03 is some 8 grey levels.
             deviation = images.std(dim=(2, 3), keepdim=True).clamp_min(0.03)
@@ -63,10 +69,12 @@ class Backbone(nn.Module):
             normalised = (images - self.mean) / self.std
         values = normalised.contiguous(memory_format=torch.channels_last)
         if self.recompute and self.training:
-            fine = recompute(self.layer2, recompute(self.layer1, recompute(self.stem, values)))
-            return fine, recompute(self.layer3, fine)
-        fine = self.layer2(self.layer1(self.stem(values)))
-        return fine, self.layer3(fine)
+            quarter = recompute(self.layer1, recompute(self.stem, values))
+            fine = recompute(self.layer2, quarter)
+            return quarter, fine, recompute(self.layer3, fine)
+        quarter = self.layer1(self.stem(values))
+        fine = self.layer2(quarter)
+        return quarter, fine, self.layer3(fine)
 
     def load_weights(self, config: CrossScaleConfig) -> None:
         """Take over `config.backbone_weights`, if any.

@@ -45,6 +45,16 @@ class CrossScaleConfig:
     smallest_map: int = 1
     """A max-pool is left out where it would make a side of the map shorter than this. 1 is the paper's layout; at small
     working sizes 2 to 4 keeps the final maps as large as the paper's are at 512."""
+    correlation: Literal["fsc", "cl", "ccl", "cv"] = "fsc"
+    """How two feature maps are compared: 'fsc' is the paper's fully spatial correlation; its Table 1 compares it with
+    'cl' (correlations seen from the reference only), 'ccl' (contextual correlation) and 'cv' (cost volume)."""
+    comparison_channels: tuple[int, int, int, int] = (64, 128, 256, 512)
+    """Channels of the convolutions of 'cl', 'ccl' and 'cv', where `branch` and `trunk` do not apply."""
+    comparison_linear: tuple[int, int] = (4096, 2048)
+    """Widths of their two hidden linear layers (the second is half as wide in the global stage)."""
+    explicit_correlation: bool = False
+    """Compute all correlations before their first convolution, as the paper does. The same result, up to rounding,
+    comes at a fraction of the cost from convolving the features first; this is for counting the paper's operations."""
     centred_correlation: bool = False
     """Subtract each picture's mean feature before the correlation. Our option, for training from scratch: features
     after a ReLU all point the same way, which hides the matches."""
@@ -55,6 +65,14 @@ class CrossScaleConfig:
     head_norm: Literal["none", "batch"] = "none"
     """BatchNorm after each convolution of the correlation branches and trunks. The paper names none; our option, for
     training from scratch: what differs between two pairs is a small part of a correlation, and drowns without it."""
+    head: Literal["regression", "matching"] = "regression"
+    """What reads the correlations: 'regression' is the paper's convolutions and linear layers; 'matching' takes the
+    best matches, a robust homography from them, and a smooth mesh through what they say off it, at strides 8 and 4. Our
+    option: it learns features alone, from pairs with known homographies, and needs far fewer of them."""
+    matching_channels: tuple[int, int] = (64, 128)
+    """Channels of the features that are matched, at strides 4 and 8 (head 'matching')."""
+    matching_temperature: float = 0.05
+    """Temperature of the softmax over cosines (head 'matching')."""
     content_weight: float = 1.0
     """Weight of the content loss."""
     homography_content_weight: float = 3.0
@@ -71,14 +89,18 @@ class CrossScaleConfig:
 
     def __post_init__(self) -> None:
         # JSON and YAML have no tuples.
-        for name in ("mesh", "branch", "linear"):
+        for name in ("mesh", "branch", "linear", "comparison_channels", "comparison_linear", "matching_channels"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.working_size % COARSE_STRIDE or not 96 <= self.working_size <= 1024:
             raise InputError(f"working_size must be a multiple of 16 from 96 to 1024, not {self.working_size}")
+        if self.head == "matching" and self.working_size % 64:
+            raise InputError(f"working_size must be a multiple of 64 with the head 'matching', not {self.working_size}")
         if not 0 <= self.levels <= 3:
             raise InputError(f"levels must be 0 to 3, not {self.levels}")
         if len(self.mesh) != 2 or min(self.mesh) < 3:
             raise InputError(f"mesh must have at least 3 rows and 3 columns of vertices, not {self.mesh}")
+        if self.correlation not in ("fsc", "cl", "ccl", "cv"):
+            raise InputError(f"correlation must be fsc, cl, ccl or cv, not '{self.correlation}'")
         if self.correlation_temperature < 0:
             raise InputError(f"correlation_temperature must not be negative, not {self.correlation_temperature}")
         if self.smallest_map < 1:
@@ -88,3 +110,20 @@ class CrossScaleConfig:
     def frozen_norm(self) -> bool:
         """Whether the backbone's BatchNorm keeps its statistics and its affine part."""
         return self.norm == "frozen" or (self.norm == "auto" and self.backbone_weights is not None)
+
+
+@dataclass(frozen=True)
+class CrossScaleInference:
+    """What can be chosen anew at each alignment."""
+
+    start: Literal["auto", "network", "classical"] = "auto"
+    """Homography that the mesh starts from: the network's, SIFT's, or ('auto') SIFT's where the network is unsure of
+    its own and SIFT's brings the pictures closer together."""
+    adapt: int = 80
+    """Most steps of the adaptation to the pair at hand; 0 turns it off."""
+
+    def __post_init__(self) -> None:
+        if self.start not in ("auto", "network", "classical"):
+            raise InputError(f"start must be auto, network or classical, not '{self.start}'")
+        if not 0 <= self.adapt <= 1000:
+            raise InputError(f"adapt must be 0 to 1000, not {self.adapt}")

@@ -2,51 +2,142 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from .config import CrossScaleConfig
 
 
-def correlation(reference: Tensor, target: Tensor, *, centred: bool = False) -> tuple[Tensor, Tensor]:
-    """Cosines of all pairs of feature vectors, seen from both grids. One matrix product.
+def unit_vectors(features: Tensor, *, centred: bool = False) -> Tensor:
+    """Feature vectors of length 1, `(B, h w, C)`, of a feature map `(B, C, h, w)`; under autocast in its dtype.
 
-    The paper takes dot products; L2 normalisation over channels is our choice, as its predecessors do.
+    The paper takes plain dot products; L2 normalisation over channels is our choice, as its predecessors do.
+
+    Args:
+        features: in channels_last layout their order is that of the result.
+        centred: subtract the mean vector of each image first.
+    """
+    kind = features.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+    with torch.autocast(kind, enabled=False):
+        if features.is_contiguous(memory_format=torch.channels_last):
+            vectors = features.permute(0, 2, 3, 1).flatten(1, 2).float()
+        else:
+            vectors = transposed(features.flatten(2).float())
+        if centred:
+            vectors = vectors - vectors.mean(dim=1, keepdim=True)
+        # Half the time of F.normalize, which divides by an expanded tensor.
+        length = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True).clamp_min(1e-12)
+        return (vectors * length.reciprocal()).to(dtype)
+
+
+def correlation(reference: Tensor, target: Tensor, *, centred: bool = False) -> Tensor:
+    """Cosines `(B, h1 w1, h2 w2)`, in [-1, 1], of all pairs of feature vectors. One matrix product.
 
     Args:
         reference: `(B, C, h1, w1)`.
         target: `(B, C, h2, w2)`.
         centred: subtract the mean vector of each image first.
-
-    Returns:
-        T1 `(B, h2 w2, h1, w1)`, whose channels are target positions, and T2 `(B, h1 w1, h2, w2)`, whose channels are
-        reference positions; the same numbers, in [-1, 1].
     """
-    h1, w1 = reference.shape[-2:]
-    h2, w2 = target.shape[-2:]
-    # Columns of positions, channels last: for channels_last feature maps these are views.
-    a, b = (_unit(features.permute(0, 2, 3, 1).flatten(1, 2), centred) for features in (reference, target))
-    pairs = a @ b.transpose(1, 2)
-    # (B, n1, n2) read as (B, h1, w1, channels n2) is T1 in channels_last layout, and as (B, channels n1, h2, w2) is T2.
-    return pairs.unflatten(1, (h1, w1)).permute(0, 3, 1, 2), pairs.unflatten(2, (h2, w2))
+    return unit_vectors(reference, centred=centred) @ unit_vectors(target, centred=centred).transpose(1, 2)
+
+
+def on_grid(pairs: Tensor, grid: tuple[int, int]) -> Tensor:
+    """A map `(B, n, h, w)` of pairs `(B, h w, n)`, such that each position's n values are its channels. A view."""
+    return pairs.unflatten(1, grid).permute(0, 3, 1, 2)
+
+
+def transposed(pairs: Tensor) -> Tensor:
+    """Pairs `(B, n2, n1)` of pairs `(B, n1, n2)`, contiguous: T1 read from the other grid, T2."""
+    return _Transposed.apply(pairs)
+
+
+class _Transposed(torch.autograd.Function):
+    """A contiguous transposition, forwards and backwards.
+
+    torch transposes two-dimensional tensors by blocks, and any others entry by entry, which takes five times as long.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, pairs: Tensor) -> Tensor:
+        turned = pairs.new_empty(len(pairs), pairs.shape[2], pairs.shape[1])
+        for one, other in zip(turned, pairs, strict=True):
+            one.copy_(other.T)
+        return turned
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _Transposed.forward(ctx, gradient.contiguous())
 
 
 def matches(pairs: Tensor, temperature: float) -> Tensor:
-    """Softmax over channels (the positions in the other picture), times the root of their number; no paper has it.
+    """Softmax of pairs `(B, n1, n2)` over the last axis, times the root of its length, float32; no paper has it.
 
     The factor gives a sharp match the weight that a correlation has among as many others.
     """
     with torch.autocast(pairs.device.type, enabled=False):
-        return torch.softmax(pairs.float() / temperature, dim=1) * pairs.shape[1] ** 0.5
+        return torch.softmax(pairs.float() / temperature, dim=-1) * pairs.shape[-1] ** 0.5
 
 
-def _unit(vectors: Tensor, centred: bool) -> Tensor:
-    with torch.autocast(vectors.device.type, enabled=False):
-        vectors = vectors.float()
-        if centred:
-            vectors = vectors - vectors.mean(dim=1, keepdim=True)
-        return F.normalize(vectors, dim=-1)
+def convolved_correlation(vectors: Tensor, others: Tensor, filters: Tensor, grid: tuple[int, int]) -> Tensor:
+    """The 3x3 convolution, zero-padded, of `on_grid(vectors @ others^T, grid)`, without the pairs themselves.
+
+    Both are linear, so the filters may meet the other picture's vectors first (our rearrangement):
+    `sum_tap sum_n W[o, n, tap] <a(x + tap), b_n> = sum_tap <a(x + tap), sum_n W[o, n, tap] b_n>`. At 512 x 512 that is
+    an eighth of the multiplications, and the pairs, by far the largest tensor of the method, are never there.
+
+    Args:
+        vectors: a, of the grid, `(B, h w, C)`.
+        others: b, `(B, n, C)`.
+        filters: W `(O, n, 3, 3)`.
+        grid: (h, w).
+
+    Returns:
+        `(B, O, h, w)`, float32, in channels_last layout.
+    """
+    height, width = grid
+    outputs = filters.shape[0]
+    combined = filters.permute(2, 3, 0, 1).flatten(0, 2) @ others
+    answers = (vectors @ combined.transpose(1, 2)).view(-1, height, width, 9, outputs)
+    # The answer to a tap at x + tap belongs to x. One ring more takes what belongs outside of the grid.
+    result = torch.zeros(len(vectors), height + 2, width + 2, outputs, device=vectors.device)
+    for tap in range(9):
+        row, column = 2 - tap // 3, 2 - tap % 3
+        result[:, row : row + height, column : column + width] += answers[..., tap, :]
+    return result[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
+
+
+class CorrelationBranch(nn.Sequential):
+    """Convolutions of what the reference's or the target's grid sees of the other picture."""
+
+    def forward(self, vectors: Tensor, others: Tensor, grid: tuple[int, int]) -> Tensor:  # type: ignore[override]
+        """The result for the correlations of unit vectors, without computing these: see `convolved_correlation`.
+
+        Args:
+            vectors: of the grid, `(B, h w, C)`.
+            others: of the other picture, `(B, n, C)`.
+            grid: (h, w).
+        """
+        first: Any = self[0]
+        return self._after_first(convolved_correlation(vectors, others, first.weight, grid))
+
+    def of_pairs(self, pairs: Tensor, grid: tuple[int, int]) -> Tensor:
+        """The result for pairs `(B, h w, n)`, which need not be plain correlations."""
+        return self.layers(on_grid(pairs, grid))
+
+    def layers(self, values: Tensor) -> Tensor:
+        """The result for any map `(B, n, h, w)`."""
+        return self._after_first(self[0](values))
+
+    def _after_first(self, values: Tensor) -> Tensor:
+        for module in list(self)[1:]:
+            values = module(values)
+        return values
 
 
 class Regression(nn.Module):
@@ -67,66 +158,85 @@ class Regression(nn.Module):
         super().__init__()
         self.centred = config.centred_correlation
         self.temperature = config.correlation_temperature
-        smallest = config.smallest_map
+        self.explicit = config.explicit_correlation or bool(self.temperature)
         self.reference_branch, reference_side = _branch(config, target_grid**2, reference_grid)
         self.target_branch, target_side = _branch(config, reference_grid**2, target_grid)
         side = max(reference_side, target_side)
         self.pad_reference, self.pad_target = _padding(reference_side, side), _padding(target_side, side)
-        trunk = _convolution(config, 2 * config.branch[-1], config.trunk)
-        trunk += _convolution(config, config.trunk, config.trunk)
-        if side // 2 >= smallest:
+        trunk = convolution(config, 2 * config.branch[-1], config.trunk)
+        trunk += convolution(config, config.trunk, config.trunk)
+        if side // 2 >= config.smallest_map:
             trunk.append(nn.MaxPool2d(2))
             side //= 2
         self.trunk = nn.Sequential(*trunk)
-        first, second = config.linear
-        hidden = [nn.Linear(config.trunk * side**2, first), nn.Linear(first, second)]
-        for layer in hidden:
-            # torch's default lets the signal fade by 2.4 in each layer; Kaiming's keeps it, as in the convolutions.
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
-        self.hidden = nn.Sequential(hidden[0], nn.ReLU(inplace=True), hidden[1], nn.ReLU(inplace=True))
-        self.offsets = nn.Linear(second, 2 * points)
-        # An untrained network is then the identity warp, and training starts at a meaningful loss (our choice).
-        nn.init.zeros_(self.offsets.weight)
-        nn.init.zeros_(self.offsets.bias)
+        self.hidden = hidden_layers(config.trunk * side**2, *config.linear)
+        self.offsets = last_layer(config.linear[-1], points)
 
     def forward(self, reference: Tensor, target: Tensor) -> Tensor:
         """Offsets `(B, points, 2)`, float32, pixels, of features `(B, C, h1, h1)` and `(B, C, h2, h2)`."""
-        from_reference, from_target = correlation(reference, target, centred=self.centred)
-        if self.temperature:
-            from_reference = matches(from_reference, self.temperature)
-            from_target = matches(from_target, self.temperature)
-        layout = torch.channels_last
-        one = self.reference_branch(from_reference.contiguous(memory_format=layout))
-        two = self.target_branch(from_target.contiguous(memory_format=layout))
+        a, b = (unit_vectors(features, centred=self.centred) for features in (reference, target))
+        grid_a, grid_b = ((features.shape[-2], features.shape[-1]) for features in (reference, target))
+        if self.explicit:
+            pairs = a @ b.transpose(1, 2)
+            turned = transposed(pairs)
+            if self.temperature:
+                pairs, turned = matches(pairs, self.temperature), matches(turned, self.temperature)
+            one, two = self.reference_branch.of_pairs(pairs, grid_a), self.target_branch.of_pairs(turned, grid_b)
+        else:
+            one, two = self.reference_branch(a, b, grid_a), self.target_branch(b, a, grid_b)
         both = torch.cat([F.pad(one, self.pad_reference), F.pad(two, self.pad_target)], dim=1)
-        hidden = self.hidden(self.trunk(both).flatten(1))
-        # Offsets are pixels: in bfloat16, 100 would stand for anything from 99.75 to 100.25.
-        with torch.autocast(hidden.device.type, enabled=False):
-            return self.offsets(hidden.float()).unflatten(1, (-1, 2))
+        return read_offsets(self.offsets, self.hidden(self.trunk(both).flatten(1)))
 
 
-def _convolution(config: CrossScaleConfig, inputs: int, outputs: int) -> list[nn.Module]:
-    convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-    nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+def convolution(config: CrossScaleConfig, inputs: int, outputs: int) -> list[nn.Module]:
+    """A 3x3 convolution without bias, its normalisation where the config asks for one, and ReLU."""
+    layer = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     norm = [nn.BatchNorm2d(outputs)] if config.head_norm == "batch" else []
-    return [convolution, *norm, nn.ReLU(inplace=True)]
+    return [layer, *norm, nn.ReLU(inplace=True)]
 
 
-def _branch(config: CrossScaleConfig, inputs: int, side: int) -> tuple[nn.Sequential, int]:
+def hidden_layers(inputs: int, first: int, second: int) -> nn.Sequential:
+    """The two hidden linear layers of a regression, with ReLU."""
+    layers = [nn.Linear(inputs, first), nn.Linear(first, second)]
+    for layer in layers:
+        # torch's default lets the signal fade by 2.4 in each layer; Kaiming's keeps it, as in the convolutions.
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        nn.init.zeros_(layer.bias)
+    return nn.Sequential(layers[0], nn.ReLU(inplace=True), layers[1], nn.ReLU(inplace=True))
+
+
+def last_layer(inputs: int, points: int) -> nn.Linear:
+    """The linear layer that gives two offsets per point; zero, so that an untrained network is the identity warp."""
+    layer = nn.Linear(inputs, 2 * points)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def read_offsets(layer: nn.Linear, hidden: Tensor) -> Tensor:
+    """Offsets `(B, points, 2)` in pixels by the last layer of a regression, in float32.
+
+    In bfloat16, 100 would stand for anything from 99.75 to 100.25.
+    """
+    with torch.autocast(hidden.device.type, enabled=False):
+        return layer(hidden.float()).unflatten(1, (-1, 2))
+
+
+def _branch(config: CrossScaleConfig, inputs: int, side: int) -> tuple[CorrelationBranch, int]:
     """The convolutions on one grid, and the side of their result."""
     layers: list[nn.Module] = []
     before = config.branch[0]
-    layers += _convolution(config, inputs, before)
+    layers += convolution(config, inputs, before)
     for stage, outputs in enumerate(config.branch[1:]):
         if stage:
-            layers += _convolution(config, before, before)
-        layers += _convolution(config, before, outputs)
+            layers += convolution(config, before, before)
+        layers += convolution(config, before, outputs)
         before = outputs
         if side // 2 >= config.smallest_map:
             layers.append(nn.MaxPool2d(2))
             side //= 2
-    return nn.Sequential(*layers), side
+    return CorrelationBranch(*layers), side
 
 
 def _padding(side: int, wanted: int) -> tuple[int, int, int, int]:

@@ -12,12 +12,20 @@ from torch import Tensor, nn
 from .. import geometry
 from ..aligner import Alignment, LearnedAligner, has_fast_bfloat16, single_source
 from ..jnd import jnd_threshold
+from ..transform import warp
 from . import losses
+from .adaptation import adapt
 from .backbone import Backbone
-from .confidence import overlap_correlation
-from .config import COARSE_STRIDE, FINE_STRIDE, CrossScaleConfig
-from .fsc import Regression
-from .resolution import full_resolution_positions, mesh_homography
+from .comparison import coarse_regression, local_regression
+from .confidence import likelihood
+from .config import FINE_STRIDE, CrossScaleConfig, CrossScaleInference
+from .inference import InferenceCopy
+from .matching_head import MatchingHead, Scales
+from .resolution import MeshTransform, mesh_homography
+from .start import choose_start, classical_start
+
+SURE = 0.9
+"""Confidence from which the network's homography needs no second opinion."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +38,14 @@ class Prediction:
         local_offsets: O_l `(B, U, V, 2)`.
         homography: H `(B, 3, 3)`, float64, reference to source.
         mesh: M^f `= H^-1(M) + O_l`, `(B, U, V, 2)`, float64: where the source's mesh vertices lie in the reference.
+        agreement: how much the matches agree on H, `(B,)` in [0, 1]; None with the head 'regression', which has none.
     """
 
     global_offsets: Tensor
     local_offsets: Tensor
     homography: Tensor
     mesh: Tensor
+    agreement: Tensor | None = None
 
 
 class CrossScale(LearnedAligner):
@@ -48,24 +58,29 @@ class CrossScale(LearnedAligner):
 
     name: ClassVar[str] = "crossscale"
     Config: ClassVar[type] = CrossScaleConfig
+    Inference: ClassVar[type] = CrossScaleInference
+    min_confidence: ClassVar[float] = 0.5
+    """An alignment that is more likely wrong than right is none."""
     config: CrossScaleConfig
+    inference: CrossScaleInference
 
     def __init__(self, config: CrossScaleConfig | None = None, *, initialise: bool = True) -> None:
         super().__init__()
         self.config = config = config or CrossScaleConfig()
+        self._copy = InferenceCopy()
         self.size: geometry.Size = (config.working_size, config.working_size)
         self.backbone = Backbone(config)
         if initialise:
             self.backbone.load_weights(config)
-        coarse = config.working_size // COARSE_STRIDE
-        grids = [config.working_size // FINE_STRIDE // 2**level for level in range(config.levels + 1)]
-        vertices = config.mesh[0] * config.mesh[1]
-        self.coarse = Regression(config, coarse, coarse, points=4)
-        self.intra = Regression(config, grids[0], grids[0], points=vertices)
+        self.matching = MatchingHead(config, self.backbone) if config.head == "matching" else None
+        if self.matching is not None:
+            return
+        self.coarse = coarse_regression(config)
+        self.intra = local_regression(config, 0, 0)
         # One module per ordered pair: their inputs have different numbers of channels, so nothing can be shared.
         self.cross = nn.ModuleDict(
             {
-                f"{m}-{n}": Regression(config, grids[m], grids[n], points=vertices)
+                f"{m}-{n}": local_regression(config, m, n)
                 for m in range(config.levels + 1)
                 for n in range(config.levels + 1)
                 if m != n
@@ -76,12 +91,26 @@ class CrossScale(LearnedAligner):
         """Recompute the backbone's activations, the largest by far, in the backward pass."""
         self.backbone.recompute = True
 
-    def forward(self, reference: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
-        """Offsets O_g `(B, 4, 2)` and O_l `(B, U, V, 2)`, pixels, of pictures `(B, 3, S, S)` in [0, 1]."""
-        # Both pictures in one batch: the same normalisation statistics for both.
-        fine, coarse = self.backbone(torch.cat([reference, source]))
-        global_offsets = self.coarse(*coarse.chunk(2))
-        fine_reference, fine_source = fine.chunk(2)
+    @classmethod
+    def validation_inference(cls) -> CrossScaleInference:
+        """One pass of the network."""
+        return CrossScaleInference(start="network", adapt=0)
+
+    def forward(self, reference: Tensor, source: Tensor, start: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Offsets O_g `(B, 4, 2)` and O_l `(B, U, V, 2)`, pixels, of pictures `(B, 3, S, S)` in [0, 1].
+
+        Args:
+            reference: the pictures whose frame counts.
+            source: the pictures to be aligned.
+            start: O_g to go on from, `(B, 4, 2)`; None for the network's own.
+        """
+        return self._regress(*self.features(reference, source), start)
+
+    def _regress(self, reference: Scales, source: Scales, start: Tensor | None) -> tuple[Tensor, Tensor]:
+        """See `forward`."""
+        _, fine_reference, coarse_reference = reference
+        _, fine_source, coarse_source = source
+        global_offsets = self.coarse(coarse_reference, coarse_source) if start is None else start.float()
         aligned = self._warp_features(fine_source, self._homography(global_offsets))
         scales_reference, scales_source = self._pyramid(fine_reference), self._pyramid(aligned)
         local_offsets = self.intra(scales_reference[0], scales_source[0])
@@ -90,9 +119,34 @@ class CrossScale(LearnedAligner):
             local_offsets = local_offsets + module(scales_reference[m], scales_source[n])
         return global_offsets, local_offsets.unflatten(1, self.config.mesh)
 
-    def predict(self, reference: Tensor, source: Tensor) -> Prediction:
-        """Homography and mesh of pictures `(B, 3, S, S)` in [0, 1] at the working size."""
-        return self.assemble(*self(reference, source))
+    def predict(self, reference: Tensor, source: Tensor, start: Tensor | None = None) -> Prediction:
+        """Homography and mesh of pictures `(B, 3, S, S)` in [0, 1] at the working size.
+
+        Args:
+            reference: the pictures whose frame counts.
+            source: the pictures to be aligned.
+            start: homography `(B, 3, 3)`, reference to source, to go on from; None for the network's own.
+        """
+        return self.predict_from(*self.features(reference, source), start)
+
+    def predict_from(self, reference: Scales, source: Scales, start: Tensor | None = None) -> Prediction:
+        """Like `predict`, from the pictures' `features`."""
+        if self.matching is not None:
+            homography, mesh, agreement = self.matching(reference, source, start)
+            offsets = self._global_offsets(homography), (mesh - self.true_mesh(homography)).float()
+            return Prediction(*offsets, homography, mesh, agreement)
+        begun = None if start is None else self._global_offsets(start)
+        return self.assemble(*self._regress(reference, source, begun))
+
+    def features(self, reference: Tensor, source: Tensor) -> tuple[Scales, Scales]:
+        """Backbone features of both pictures at strides 4, 8 and 16, with the same normalisation statistics."""
+        quarter, fine, coarse = (each.chunk(2) for each in self.backbone.scales(torch.cat([reference, source])))
+        return (quarter[0], fine[0], coarse[0]), (quarter[1], fine[1], coarse[1])
+
+    def _global_offsets(self, homography: Tensor) -> Tensor:
+        """O_g `(B, 4, 2)`, float32, of homographies `(B, 3, 3)`."""
+        corners = geometry.image_corners(self.size, device=homography.device)
+        return (geometry.transform_points(homography.double(), corners[None]) - corners).float()
 
     def assemble(self, global_offsets: Tensor, local_offsets: Tensor) -> Prediction:
         """The geometry that offsets `(B, 4, 2)` and `(B, U, V, 2)` stand for, in float64."""
@@ -130,6 +184,8 @@ class CrossScale(LearnedAligner):
     def training_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Losses of one batch: `loss`, and its unweighted parts `content`, `shape`, `jnd`, `corner` (paper Eq. 13).
 
+        With the head 'matching' the parts are those of `matching.matching_losses`.
+
         Args:
             batch: `reference` and `source` `(B, 3, S, S)` in [0, 1] at the working size; where known `homography`
                 `(B, 3, 3)`, reference to source, NaN in unknown ones, which `config.supervision` uses; where the
@@ -137,7 +193,11 @@ class CrossScale(LearnedAligner):
         """
         reference, source = batch["reference"], batch["source"]
         config, size = self.config, self.size
-        prediction = self.predict(batch.get("reference_input", reference), batch.get("source_input", source))
+        inputs = batch.get("reference_input", reference), batch.get("source_input", source)
+        if self.matching is not None:
+            matching = self.matching.losses(*self.features(*inputs), batch["homography"])
+            return {"loss": torch.stack(list(matching.values())).sum(), **matching}
+        prediction = self.predict(*inputs)
         parts: dict[str, Tensor] = {}
         with torch.autocast(reference.device.type, enabled=False):
             reference_signed, source_signed = reference.float() * 2 - 1, source.float() * 2 - 1
@@ -175,8 +235,9 @@ class CrossScale(LearnedAligner):
         """See `Aligner.align`. The source is sampled once, at full resolution, through the mesh.
 
         `homography` is the one that comes closest to the mesh (`mesh_homography`), `flow` follows the mesh itself.
-        `confidence` is the correlation of both pictures' luma in the overlap at the working size, 0 where it is
-        negative or where less than 5 % overlap. It is a plain measure of likeness, not a probability.
+        `inference` says where the mesh starts from and how long it is adapted to the pair; the adaptation's
+        displacement is in `flow` and `transform`, not in `homography` and `mesh`. `confidence` is a probability
+        (`confidence.likelihood`).
 
         Extras:
             mesh: M^f `(B, U, V, 2)` in pixels of the reference.
@@ -196,16 +257,15 @@ class CrossScale(LearnedAligner):
         reference_size: geometry.Size = (reference.shape[-2], reference.shape[-1])
         source_size: geometry.Size = (source.shape[-2], source.shape[-1])
         small_reference, small_source = (self._to_working_size(picture) for picture in (reference, source))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=has_fast_bfloat16(self.device)):
-            prediction = self.predict(small_reference, small_source)
-        positions = full_resolution_positions(prediction.mesh, self.size, reference_size, source_size)
-        mask = (geometry.coverage(positions, source_size) >= losses.OVERLAP).float()[:, None]
-        small_positions = losses.mesh_positions(prediction.mesh, self.size)
-        confidence = overlap_correlation(
-            small_reference,
-            geometry.sample(small_source, small_positions),
-            geometry.coverage(small_positions, self.size)[:, None] >= losses.OVERLAP,
-        )
+        prediction = self._started(small_reference, small_source)
+        positions, control = losses.mesh_positions(prediction.mesh, self.size), None
+        if self.inference.adapt:
+            control = adapt(small_reference, small_source, positions, self.inference.adapt).control
+            at_working_size = MeshTransform(prediction.mesh, self.size, self.size, self.size, control)
+            positions = at_working_size.positions(*geometry.pixel_axes(self.size, device=self.device))
+        confidence = likelihood(small_reference, small_source, positions)
+        transform = MeshTransform(prediction.mesh, self.size, reference_size, source_size, control)
+        warped = warp(source, transform, reference_size)
         planar, first_stage = (
             geometry.rescale_homography(
                 homography, size_a=(self.size, reference_size), size_b=(self.size, source_size), rule="area"
@@ -213,19 +273,44 @@ class CrossScale(LearnedAligner):
             for homography in (mesh_homography(prediction.mesh, self.size), prediction.homography)
         )
         to_full = geometry.resize_transform(self.size, reference_size, "area", device=self.device)
-        image = geometry.sample(source, positions) * mask
-        grid = geometry.pixel_grid(reference_size, device=self.device)
         return Alignment(
-            image=image,
-            mask=mask,
+            image=warped.image,
+            mask=warped.mask,
             homography=planar.float()[:, None],
-            flow=positions.sub_(grid).permute(0, 3, 1, 2)[:, None],
+            flow=warped.flow[:, None],
             confidence=confidence,
             extras={
                 "mesh": geometry.transform_points(to_full[None], prediction.mesh).float(),
                 "global_homography": first_stage.float(),
             },
+            transform=transform,
         )
+
+    def _started(self, reference: Tensor, source: Tensor) -> Prediction:
+        """The prediction for pictures at the working size, from the start that `inference` names."""
+        bfloat16 = has_fast_bfloat16(self.device)
+        network = self._copy.of(self, torch.bfloat16 if bfloat16 else torch.float32)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
+            features = network.features(reference, source)
+            prediction = network.predict_from(*features)
+        start = self.inference.start
+        if start == "network" or (start == "auto" and self._is_sure(reference, source, prediction)):
+            return prediction
+        classical, confidence = classical_start(reference, source)
+        if start == "auto":
+            chosen, taken = choose_start(reference, source, prediction.homography, classical, confidence)
+        else:
+            taken = confidence > 0
+            chosen = torch.where(taken[:, None, None], classical, prediction.homography)
+        if not bool(taken.any()):
+            return prediction
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
+            return network.predict_from(*features, chosen)
+
+    def _is_sure(self, reference: Tensor, source: Tensor, prediction: Prediction) -> bool:
+        """Whether the network's own alignments need no second opinion."""
+        positions = losses.mesh_positions(prediction.mesh, self.size)
+        return bool((likelihood(reference, source, positions) >= SURE).all())
 
     def _to_working_size(self, picture: Tensor) -> Tensor:
         if (picture.shape[-2], picture.shape[-1]) == self.size:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from .. import geometry
+from ..cubic_field import CubicField
+from ..transform import Transform, inverted, source_border
 from .losses import fit_mesh
 
 UNSEEN_WEIGHT = 1e-3
@@ -36,12 +38,10 @@ def mesh_homography(mesh: Tensor, size: geometry.Size) -> Tensor:
     return pixels / pixels[:, 2:, 2:]
 
 
-def full_resolution_positions(
-    mesh: Tensor, working_size: geometry.Size, reference_size: geometry.Size, source_size: geometry.Size
-) -> Tensor:
-    """Where each pixel of the full reference lies in the full source: `(B, H, W, 2)`, float32, pixels of the source.
+class MeshTransform(Transform):
+    """The thin-plate spline of a mesh, between pictures of any size.
 
-    Full-resolution pixel centres are taken into the working frame, where the spline is exactly the predicted one, and
+    Points of the full reference are taken into the working frame, where the spline is exactly the predicted one, and
     its values back out into the full source. Both pictures were resized by the area rule.
 
     Args:
@@ -49,18 +49,63 @@ def full_resolution_positions(
         working_size: of the network's pictures.
         reference_size: of the full reference.
         source_size: of the full source.
+        control: of a displacement on top, control points `(B, U', V', 2)` of a `CubicLattice` over the working frame,
+            in pixels of the working size; None for none.
     """
-    axes = geometry.pixel_axes(reference_size, device=mesh.device)
-    into_frame = geometry.resize_transform(reference_size, working_size, "area")
-    out_of_frame = geometry.resize_transform(working_size, source_size, "area")
-    normalised = []
-    for axis, centres in enumerate(axes):
-        scale, shift = float(into_frame[axis, axis]), float(into_frame[axis, 2])
-        span = working_size[1 - axis] - 1
-        normalised.append(((centres.double() * scale + shift) * (2 / span) - 1).float())
-    values = fit_mesh(mesh, working_size).on_grid(*normalised)
-    for axis in (0, 1):
-        half = (working_size[1 - axis] - 1) / 2
-        scale, shift = float(out_of_frame[axis, axis]), float(out_of_frame[axis, 2])
-        values[..., axis].mul_(half * scale).add_(half * scale + shift)
-    return values
+
+    def __init__(
+        self,
+        mesh: Tensor,
+        working_size: geometry.Size,
+        reference_size: geometry.Size,
+        source_size: geometry.Size,
+        control: Tensor | None = None,
+    ) -> None:
+        self.mesh = mesh.double()
+        self.working_size = working_size
+        self.source_size = source_size
+        self.spline = fit_mesh(mesh, working_size)
+        self.displacement = None if control is None else CubicField(control.float(), working_size, "spline")
+        self.into_frame = geometry.resize_transform(reference_size, working_size, "area")
+        self.out_of_frame = geometry.resize_transform(working_size, source_size, "area")
+
+    @property
+    def device(self) -> torch.device:
+        """See `Transform.device`."""
+        return self.mesh.device
+
+    def positions(self, xs: Tensor, ys: Tensor) -> Tensor:
+        """See `Transform.positions`."""
+        working, normalised = [], []
+        for axis, coordinates in enumerate((xs, ys)):
+            scale, shift = float(self.into_frame[axis, axis]), float(self.into_frame[axis, 2])
+            working.append(coordinates.double() * scale + shift)
+            normalised.append((working[axis] * (2 / (self.working_size[1 - axis] - 1)) - 1).float())
+        values = self.spline.on_grid(*normalised)
+        for axis in (0, 1):
+            half = (self.working_size[1 - axis] - 1) / 2
+            scale, shift = float(self.out_of_frame[axis, axis]), float(self.out_of_frame[axis, 2])
+            values[..., axis].mul_(half * scale).add_(half * scale + shift)
+        if self.displacement is not None:
+            values += self.displacement.on_grid(*working) * self.out_of_frame.diagonal()[:2].float().to(self.device)
+        return values
+
+    def at(self, points: Tensor) -> Tensor:
+        """See `Transform.at`."""
+        working = geometry.transform_points(self.into_frame[None].to(self.device), points.double())
+        values = self.spline.at(geometry.normalise_points(working, self.working_size))
+        values = geometry.denormalise_points(values, self.working_size)
+        if self.displacement is not None:
+            values = values + self.displacement.at(working)
+        return geometry.transform_points(self.out_of_frame[None].to(self.device), values)
+
+    def outline(self) -> Tensor:
+        """See `Transform.outline`. The search begins on the border of the mesh."""
+        border = source_border(self.source_size, device=self.device).expand(len(self.mesh), -1, -1)
+        back = torch.linalg.inv(self.out_of_frame)[None].to(self.device)
+        shares = (geometry.normalise_points(geometry.transform_points(back, border), self.working_size) + 1) / 2
+        vertices = (self.mesh.shape[1], self.mesh.shape[2])
+        places = geometry.denormalise_points(shares.clamp(0, 1) * 2 - 1, vertices)
+        on_mesh = geometry.sample(self.mesh.permute(0, 3, 1, 2), places[:, None])[:, :, 0].transpose(1, 2)
+        into = torch.linalg.inv(self.into_frame)[None].to(self.device)
+        return inverted(self, border, geometry.transform_points(into, on_mesh))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import gc
 import json
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,9 +22,12 @@ from ..runs import RUNS, run_folder, write_text
 from .results import Task
 
 if TYPE_CHECKING:
+    from ..cluster import RayAhead
     from .datasets import EvaluationSet
+    from .farm import Farm
     from .outputs import Evaluation
     from .results import CaseResult
+    from .work import WorkOptions
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,8 @@ class EvaluateOptions:
     """Datasets: local paths or URLs of shards, or folders of public datasets; URL#SPLIT takes another split."""
     methods: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME [NAME ...]")] = ("identity", "sift", "champion")
     """Methods by name, checkpoint folders, or registered models ('champion', a version, a run's name); 'all' for every
-    method that can run here."""
+    method that can run here. NAME[adapt=0,start=network] sets inference options of a learned method, as often as wanted
+    with others; quote it where the shell gives brackets a meaning."""
     split: str = "test"
     """Split of the datasets."""
     limit: int | None = None
@@ -81,6 +89,11 @@ class EvaluateOptions:
     tracking_uri: str | None = None
     """MLflow tracking URI of the registered models and of this run."""
 
+    @property
+    def in_this_process(self) -> bool:
+        """Whether all work is done here: for one worker without a cluster's address Ray would only cost time."""
+        return self.workers == 1 and self.address is None
+
     def check(self) -> None:
         """Find what is wrong before any work is done.
 
@@ -124,22 +137,47 @@ def main(arguments: list[str]) -> int:
         if paper is not None:
             print(text(beside(paper, table["rows"], table["settings"])))
         return 0
-    evaluation = _evaluate(options)
-    comparison = None if paper is None else beside(paper, evaluation.rows, evaluation.settings)
-    from .outputs import track, write_report, write_tables
+    # Half a million objects of torch and MLflow would be looked through once more at the end, for a second.
+    atexit.register(gc.freeze)
+    with _ray(options) as ray:
+        from .farm import FarmOptions, open_farm
+        from .outputs import draw, track, write_report, write_tables
+        from .work import WorkOptions
 
-    write_tables(evaluation, options.json, options.csv, options.latex, options.markdown)
-    try:
-        _tell(options, evaluation)
-        if comparison is not None:
-            print("\n" + text(comparison))
-        sys.stdout.flush()
-    except BrokenPipeError:  # its reader has gone (`raylign evaluate ... | head`), the files are still wanted
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    write_report(evaluation, options.gallery, options.html, "" if comparison is None else html(comparison))
-    print(f"report  {evaluation.folder / 'report.html'}", file=sys.stderr)
-    track(evaluation, options.name, asdict(options), options.tracking_uri)
+        lpips = options.lpips_weights and str(Path(options.lpips_weights).expanduser().absolute())
+        work = WorkOptions(options.threads, lpips, options.pretrained)
+        with open_farm(work, FarmOptions(options.workers, options.gpus_per_worker), ray) as farm:
+            evaluation = _evaluate(options, work, farm)
+            comparison = None if paper is None else beside(paper, evaluation.rows, evaluation.settings)
+            write_tables(evaluation, options.json, options.csv, options.latex, options.markdown)
+            try:
+                _tell(options, evaluation)
+                if comparison is not None:
+                    print("\n" + text(comparison))
+                sys.stdout.flush()
+            except BrokenPipeError:  # its reader has gone (`raylign evaluate ... | head`), the files are still wanted
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            items = draw(evaluation, options.gallery, farm)
+        if ray is not None:
+            ray.release()
+        write_report(evaluation, items, options.html, "" if comparison is None else html(comparison))
+        print(f"report  {evaluation.folder / 'report.html'}", file=sys.stderr)
+        track(evaluation, options.name, asdict(options), options.tracking_uri)
     return 0
+
+
+@contextlib.contextmanager
+def _ray(options: EvaluateOptions) -> Iterator[RayAhead | None]:
+    """Ray, where it is needed. It takes as long to come up as torch to load, so it starts before that."""
+    if options.in_this_process:
+        yield None
+        return
+    from ..cluster import RayAhead
+
+    cores = len(os.sched_getaffinity(0))
+    cpus = None if options.workers is None else min(cores, options.workers * options.threads)
+    with RayAhead(options.address, num_cpus=cpus, preload=[f"{__package__}.work"]) as ray:
+        yield ray
 
 
 def _last_table(name: str) -> dict[str, Any]:
@@ -151,20 +189,18 @@ def _last_table(name: str) -> dict[str, Any]:
     return content
 
 
-def _evaluate(options: EvaluateOptions) -> Evaluation:
+def _evaluate(options: EvaluateOptions, work: WorkOptions, farm: Farm) -> Evaluation:
     """Measure what is not measured yet."""
     import yaml
 
     from ..tracking import tracking_uri
     from .aggregates import fire_note
     from .datasets import SCORED, EvaluationSet, choose_datasets
-    from .evaluate import evaluate, here, make_plan
-    from .farm import FarmOptions
+    from .evaluate import evaluate, make_plan
     from .models import choose_models
     from .outputs import Evaluation, load_mlflow
     from .store import Parts
     from .summary import summarise
-    from .work import WorkOptions
 
     datasets = [EvaluationSet(each) for each in choose_datasets(options.data, options.split, options.limit)]
     models, left_out = choose_models(
@@ -178,27 +214,16 @@ def _evaluate(options: EvaluateOptions) -> Evaluation:
         if name not in labels:
             raise InputError(f"--compare: '{name}' is not measured; choose two of {', '.join(labels)}")
     plan = make_plan(models, datasets, options.tasks)
-    lpips = options.lpips_weights and str(Path(options.lpips_weights).expanduser().absolute())
-    work = WorkOptions(options.threads, lpips, options.pretrained)
     if work.measures_lpips:
         work.load_lpips()  # wrong weights are told before any work is done
     tracking_uri(options.tracking_uri)  # a wrong address is told before any work is done
     folder = run_folder("evaluate", options.name)
     write_text(folder / "config.yaml", yaml.safe_dump(json.loads(json.dumps(asdict(options), default=str))))
     parts = Parts(folder / "parts", work, {dataset.choice.label: dataset.digest() for dataset in datasets})
-    farm = FarmOptions(options.workers, options.gpus_per_worker)
-    if not here(farm, options.address):
+    if not options.in_this_process:
         load_mlflow(options.tracking_uri)
     with Progress("evaluating", plan.cases, "case") as bar:
-        results = evaluate(
-            plan,
-            parts,
-            work,
-            farm,
-            address=options.address,
-            fresh=options.fresh,
-            advance=bar.advance,
-        )
+        results = evaluate(plan, parts, farm, fresh=options.fresh, advance=bar.advance)
 
     def own(dataset: EvaluationSet) -> list[CaseResult]:
         """Results of one method on a dataset."""
@@ -213,7 +238,7 @@ def _evaluate(options: EvaluateOptions) -> Evaluation:
         "notes": [note for dataset in datasets if dataset.layout == "fire" and (note := fire_note(own(dataset)))],
     }
     rows = summarise(results, scored=scored, lpips=work.measures_lpips)
-    return Evaluation(folder, rows, settings, results, plan.jobs, work)
+    return Evaluation(folder, rows, settings, results, plan.jobs)
 
 
 def _tell(options: EvaluateOptions, evaluation: Evaluation) -> None:

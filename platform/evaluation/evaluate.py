@@ -9,10 +9,10 @@ from ...methods.errors import InputError
 from ...methods.registry import takes_sets
 from ..alignment import ModelChoice
 from .datasets import EvaluationSet
-from .farm import FarmOptions, run_here, run_on_ray
+from .farm import Farm
 from .results import CaseResult, Task
 from .store import Parts
-from .work import Job, WorkOptions
+from .work import Job
 
 JOB_CASES: dict[Task, int] = {"pair": 4, "set": 1, "aligned": 1}
 """Cases of a job: what the death of a worker can cost, against what a message costs."""
@@ -56,31 +56,20 @@ def make_plan(models: Sequence[ModelChoice], datasets: Sequence[EvaluationSet], 
     return Plan(jobs, left_out)
 
 
-def here(farm: FarmOptions, address: str | None) -> bool:
-    """Whether the jobs are done in this process: one worker without a cluster's address needs no Ray."""
-    return farm.workers == 1 and address is None
-
-
 def evaluate(
     plan: Plan,
     parts: Parts,
-    options: WorkOptions,
-    farm: FarmOptions,
+    farm: Farm,
     *,
-    address: str | None = None,
     fresh: bool = False,
     advance: Callable[[int], None] = lambda _: None,
 ) -> list[CaseResult]:
     """Do the jobs of a plan that are not done yet.
 
-    One worker without a cluster's address is this process: there Ray would only cost time.
-
     Args:
         plan: from `make_plan`.
         parts: where results are kept as they come.
-        options: what every worker does alike.
-        farm: how many workers.
-        address: of a Ray cluster.
+        farm: where the jobs are done.
         fresh: measure again what is there already.
         advance: called with the number of cases that have just been measured or found.
 
@@ -95,7 +84,6 @@ def evaluate(
             parts.forget(job)
     results = {job: parts.read(job) for job in plan.jobs}
     advance(sum(job.count for job, found in results.items() if found is not None))
-    todo = [job for job, found in results.items() if found is None]
 
     def done(job: Job, measured: list[CaseResult]) -> None:
         parts.write(job, measured)
@@ -103,13 +91,7 @@ def evaluate(
             results[job] = measured
         advance(job.count)
 
-    if todo and here(farm, address):
-        run_here(todo, options, done)
-    elif todo:
-        from ..cluster import ray_session
-
-        with ray_session(address):
-            run_on_ray(todo, options, farm, done)
+    farm.run([job for job, found in results.items() if found is None], done)
     # A job that was cut into cases lies in their parts.
     found = [measured if measured is not None else parts.read(job) for job, measured in results.items()]
     return [result for each in found for result in each or []]

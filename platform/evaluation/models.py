@@ -9,6 +9,7 @@ from pathlib import Path
 from ...methods.errors import InputError, MissingWeightsError
 from ...methods.registry import names, needs_weights
 from ..alignment import CHAMPION, ModelChoice, choose_model
+from ..inference import Chosen, check_inference, split_name
 
 ALL = "all"
 
@@ -20,7 +21,8 @@ def choose_models(
 
     Args:
         wanted: methods by name, checkpoint folders, registered models; `all` stands for every method that can run
-            here: the baselines, and of each learned method its newest trained model.
+            here: the baselines, and of each learned method its newest trained model. `NAME[adapt=0]` is a model that
+            aligns with other options than its method's defaults; the text becomes its name.
         weights: `NAME=FILE` for methods with published weights.
         pretrained: load published weights from torch's cache, or fetch them.
         tracking_uri: of the registry.
@@ -29,21 +31,27 @@ def choose_models(
         The models, each under a name of its own, and the methods that `all` had to leave out, with the reason.
 
     Raises:
-        InputError: one of them is neither method, checkpoint nor trained model, or lacks its weights.
+        InputError: one of them is neither method, checkpoint nor trained model, lacks its weights, or has no such
+            inference options.
     """
     files = _weight_files(weights)
     models: list[ModelChoice] = []
     left_out: dict[str, str] = {}
-    for name in wanted:
+    for text in wanted:
+        name, chosen = split_name(text, "--methods")
         every = name == ALL
+        if every and chosen:
+            raise InputError(f"--methods {text}: '{ALL}' takes no options; give them to one method")
         for each in names() if every else [name]:
             try:
-                models.append(_choose(each, files, pretrained, tracking_uri))
+                model = _choose(each, files, pretrained, tracking_uri)
             except InputError as error:
                 # 'all' and 'champion' ask for what there is.
                 if not every and not (name == CHAMPION and len(wanted) > 1):
                     raise
                 left_out[each] = str(error)
+            else:
+                models.append(_with_options(model, text, chosen) if chosen else model)
     unused = set(files) - {model.method for model in models}
     if unused:
         raise InputError(f"--weights {', '.join(sorted(unused))}: --methods has no such method")
@@ -81,11 +89,16 @@ def _choose(name: str, files: dict[str, str], pretrained: bool, tracking_uri: st
         raise InputError(f"--methods {name}: no method, checkpoint folder or trained model ({error})") from None
 
 
+def _with_options(model: ModelChoice, text: str, chosen: Chosen) -> ModelChoice:
+    """A model that aligns with these options, under the text that asked for it."""
+    return replace(model, name=text, inference=check_inference(model.method, chosen, f"--methods {text}"))
+
+
 def _distinct(models: list[ModelChoice]) -> list[ModelChoice]:
     """One of each, under names that differ."""
     kept: list[ModelChoice] = []
     for model in models:
-        if any((each.target, each.weights) == (model.target, model.weights) for each in kept):
+        if _identity(model) in map(_identity, kept):
             continue
         taken = {each.name for each in kept}
         if model.name in taken:
@@ -93,3 +106,8 @@ def _distinct(models: list[ModelChoice]) -> list[ModelChoice]:
             model = replace(model, name=next(name for name in free if name not in taken))
         kept.append(model)
     return kept
+
+
+def _identity(model: ModelChoice) -> tuple[object, ...]:
+    """What makes two choices one model."""
+    return model.target, model.weights, model.inference

@@ -16,13 +16,14 @@ from ...methods.errors import InputError
 from ..progress import Progress
 from ..runs import write_bytes, write_text
 from .drawing import gallery_items
-from .gallery import choose_items
+from .farm import Farm
+from .gallery import GalleryItem, choose_items
 from .overview import with_overview
 from .page import report_page
 from .results import CaseResult
 from .store import encode
 from .tables import csv_text, latex
-from .work import Job, WorkOptions
+from .work import Job
 
 _NOT_ALLOWED = re.compile(r"[^\w\-. /]")
 """In names of MLflow's metrics."""
@@ -41,7 +42,6 @@ class Evaluation:
     results: Sequence[CaseResult]
     """Of `jobs`, in their order."""
     jobs: Sequence[Job]
-    work: WorkOptions
 
 
 def write_tables(
@@ -69,18 +69,28 @@ def write_tables(
         write_text(path, with_overview(path, evaluation.rows))
 
 
-def write_report(evaluation: Evaluation, per_method: int, file: Path | None, paper: str) -> None:
+def draw(evaluation: Evaluation, per_method: int, farm: Farm) -> list[GalleryItem]:
+    """The report's gallery.
+
+    Args:
+        evaluation: what to show.
+        per_method: cases of each method, dataset and task; 0 for no gallery.
+        farm: where to draw.
+    """
+    chosen = choose_items(evaluation.results, per_method=per_method) if per_method else []
+    with Progress("drawing", len(chosen), "case") as bar:
+        return gallery_items(chosen, evaluation.jobs, evaluation.results, farm, advance=bar.advance)
+
+
+def write_report(evaluation: Evaluation, items: Sequence[GalleryItem], file: Path | None, paper: str) -> None:
     """Write `report.html` into the run folder, and to `file`.
 
     Args:
         evaluation: what to tell.
-        per_method: cases of each method, dataset and task in the gallery.
+        items: from `draw`.
         file: None for the run folder alone.
         paper: see `report_page`.
     """
-    chosen = choose_items(evaluation.results, per_method=per_method) if per_method else []
-    with Progress("drawing", len(chosen), "case") as bar:
-        items = gallery_items(chosen, evaluation.jobs, evaluation.results, evaluation.work, advance=bar.advance)
     page = report_page(
         evaluation.results, evaluation.rows, evaluation.settings, items, evaluation.settings["left_out"], paper
     )

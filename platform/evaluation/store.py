@@ -138,7 +138,8 @@ def model_digest(model: ModelChoice) -> str:
     files = [Path(model.target, name) for name in ("config.json", "model.safetensors")]
     files += [Path(model.weights)] if model.weights else []
     sources = _sources_elsewhere(model.method)
-    return _digest([model.method, model.name, model.pretrained, *_contents(files), *_contents(sources)])
+    told = [model.method, model.name, model.pretrained, model.inference]
+    return _digest([*told, *_contents(files), *_contents(sources)])
 
 
 def _contents(files: Sequence[str | Path]) -> list[str]:
@@ -176,7 +177,7 @@ def _version(library: str) -> str | None:
 
 
 def _shared(root: Path) -> list[Path]:
-    return [root / "platform/alignment.py", *root.glob("platform/data/**/*.py")]
+    return [root / "platform/alignment.py", root / "platform/inference.py", *root.glob("platform/data/**/*.py")]
 
 
 def _digest(content: list[Any]) -> str:

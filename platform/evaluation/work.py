@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import torch
 
@@ -47,6 +47,19 @@ class WorkOptions:
         return Lpips(self.lpips_weights, pretrained=self.pretrained)
 
 
+class Piece(Protocol):
+    """Something that a worker can do; it can be sent, and is told from others by `==`."""
+
+    def do(self, worker: Worker) -> Any:
+        """Do it; called where the worker is."""
+
+    def cut(self) -> list[Self]:
+        """The same in smaller pieces; none where it is too small for that."""
+
+    def lost(self, worker: Worker, error: str) -> Any:
+        """What to take instead of the answer where every worker that tried has died; called in the driver."""
+
+
 @dataclass(frozen=True)
 class Job:
     """A few cases of one task of one dataset, for one model."""
@@ -62,13 +75,25 @@ class Job:
         """Indices of the cases."""
         return range(self.first, self.first + self.count)
 
+    def do(self, worker: Worker) -> list[CaseResult]:
+        """Measure the cases."""
+        return worker.run(self)
+
+    def cut(self) -> list[Job]:
+        """A job for each case."""
+        return [replace(self, first=index, count=1) for index in self.indices] if self.count > 1 else []
+
+    def lost(self, worker: Worker, error: str) -> list[CaseResult]:
+        """The job's only case has failed."""
+        return [worker.lost(self, error)]
+
 
 _TOLD = ("homography", "flow", "confidence")
 """What a method may tell beside the picture."""
 
 
 class Worker:
-    """Measures jobs. The last model and all datasets stay open from job to job."""
+    """Does pieces of work. The last model and all datasets stay open from job to job."""
 
     def __init__(self, options: WorkOptions) -> None:
         keep_freed_memory()
@@ -76,6 +101,10 @@ class Worker:
         self._sets: dict[DatasetChoice, EvaluationSet] = {}
         self._model: tuple[ModelChoice, Aligner] | None = None
         self._lpips: Lpips | None = None
+
+    def do(self, piece: Piece) -> Any:
+        """Do a piece of work; its answer."""
+        return piece.do(self)
 
     def run(self, job: Job) -> list[CaseResult]:
         """Measure the cases of a job.

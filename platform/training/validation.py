@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -25,6 +26,8 @@ def validate(
 ) -> tuple[dict[str, float], bytes | None]:
     """Measure a model on held-out samples, with its own `align`: in the precision that its users get.
 
+    It aligns with the method's `validation_inference()`; what was chosen before holds again afterwards.
+
     Args:
         model: any learned method.
         samples: pairs `reference`, `source` `(P, 3, S, S)` in [0, 1], `homography (P, 3, 3)`, NaN where unknown; or
@@ -44,7 +47,8 @@ def validate(
     picture = None
     parts: dict[str, list[Tensor]] = {"val_psnr_overlap": [], "val_overlap": [], "val_corner_error": []}
     model.eval()
-    with torch.random.fork_rng(devices), average.applied() if average else contextlib.nullcontext():
+    applied = average.applied() if average else contextlib.nullcontext()
+    with torch.random.fork_rng(devices), applied, _validation_inference(model):
         torch.manual_seed(seed)
         for first in range(0, len(next(iter(samples.values()))), batch_size):
             batch = {name: value[first : first + batch_size].to(device) for name, value in samples.items()}
@@ -58,6 +62,15 @@ def validate(
                 picture = sheet(batch, found, pictures)
     means = {name: torch.cat(values) for name, values in parts.items() if values}
     return {name: float(values.mean()) for name, values in means.items() if len(values)}, picture
+
+
+@contextlib.contextmanager
+def _validation_inference(model: LearnedAligner) -> Iterator[None]:
+    chosen, model.inference = model.inference, model.validation_inference()
+    try:
+        yield
+    finally:
+        model.inference = chosen
 
 
 def _asked(batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -21,9 +21,11 @@ SMALL: dict[str, Any] = {
 
 
 def small_network(seed: int = 0, **changes: Any) -> CrossScale:
-    """An untrained network of a few million weights, which the seed decides."""
+    """An untrained network of a few million weights, which the seed decides; it aligns in one pass."""
     torch.manual_seed(seed)
-    return CrossScale(CrossScaleConfig(**{**SMALL, **changes}))
+    network = CrossScale(CrossScaleConfig(**{**SMALL, **changes}))
+    network.inference = CrossScale.validation_inference()
+    return network
 
 
 def picture(seed: int, size: tuple[int, int], batch: int = 1) -> torch.Tensor:

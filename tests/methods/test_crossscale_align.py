@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from typing import Literal
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from raylign.methods import Alignment, geometry
-from raylign.methods.crossscale.confidence import overlap_correlation
+from raylign.methods.crossscale.confidence import agreement, likelihood
+from raylign.methods.crossscale.config import CrossScaleInference
+from raylign.methods.crossscale.network import CrossScale
 from raylign.methods.errors import InputError
 from tests.methods.small import picture, set_global_offsets, small_network
 
@@ -146,25 +151,30 @@ def test_wrong_shapes_are_refused() -> None:
         network.align(one, torch.stack([one, one], dim=1))
 
 
+def identity_positions(size: tuple[int, int]) -> torch.Tensor:
+    return geometry.pixel_grid(size)[None]
+
+
 def test_confidence_follows_the_likeness_of_the_pictures() -> None:
-    image, everywhere = picture(0, (40, 40)), torch.ones(1, 1, 40, 40, dtype=torch.bool)
-    assert float(overlap_correlation(image, image, everywhere)) == pytest.approx(1)
-    assert float(overlap_correlation(image, image * 0.5 + 0.2, everywhere)) == pytest.approx(1, abs=1e-5)
-    assert float(overlap_correlation(image, 1 - image, everywhere)) == 0
-    assert float(overlap_correlation(image, picture(9, (40, 40)), everywhere)) < 0.4
-    assert float(overlap_correlation(image, torch.full_like(image, 0.3), everywhere)) < 0.05
-    little = torch.zeros_like(everywhere)
-    little[..., :1] = True
-    assert float(overlap_correlation(image, image, little)) == 0
+    size = (128, 128)
+    image, there = picture(0, size), identity_positions(size)
+    same = float(likelihood(image, image, there))
+    assert same > 0.9
+    # Gain and offset of exposure are no difference.
+    assert float(likelihood(image, image * 0.5 + 0.2, there)) == pytest.approx(same, abs=1e-3)
+    assert float(likelihood(image, picture(9, size), there)) < 0.2
+    assert float(likelihood(image, 1 - image, there)) < 0.1
+    assert float(likelihood(image, torch.full_like(image, 0.3), there)) == 0
+    assert float(likelihood(image, image, there + 1000)) == 0
 
 
 def test_confidence_looks_only_at_the_overlap() -> None:
-    image = picture(0, (40, 40))
-    half = torch.zeros(1, 1, 40, 40, dtype=torch.bool)
-    half[..., :20] = True
-    spoiled = image.clone()
-    spoiled[..., 20:] = 0
-    assert float(overlap_correlation(image, spoiled, half)) == pytest.approx(1)
+    size = (256, 256)
+    image, half = picture(0, size), identity_positions(size).clone()
+    half[:, :, 128:] += 1000
+    mean, share = agreement(image, image, half)
+    assert float(mean) == pytest.approx(1, abs=1e-4)
+    assert 0.2 < float(share) < 0.5
 
 
 def test_resizing_is_by_areas() -> None:
@@ -175,3 +185,64 @@ def test_resizing_is_by_areas() -> None:
     back = torch.linalg.inv(geometry.resize_transform((384, 288), network.size, "area"))
     expected = geometry.transform_points(back[None], geometry.pixel_grid(network.size)[None].double())
     assert torch.allclose(small[0, 0, 10:-10, 10:-10].double(), expected[0, 10:-10, 10:-10, 0], atol=1e-2)
+
+
+def turned(degrees: float) -> torch.Tensor:
+    angle = math.radians(degrees)
+    matrix = torch.tensor(
+        [[math.cos(angle), -math.sin(angle), 9.0], [math.sin(angle), math.cos(angle), -4.0], [0, 0, 1]]
+    )
+    return matrix[None].double()
+
+
+def scene(size: tuple[int, int]) -> torch.Tensor:
+    """Smooth large and small structure, on which SIFT finds keypoints."""
+    generator = torch.Generator().manual_seed(5)
+    layers = [
+        F.interpolate(torch.rand(1, 3, side, side, generator=generator), size, mode="bicubic") for side in (8, 20, 50)
+    ]
+    return torch.stack(layers).mean(0).clamp(0, 1)
+
+
+def test_by_default_a_classical_start_and_the_adaptation_help_an_untrained_network() -> None:
+    network = small_network(working_size=256)
+    source, true = scene((256, 256)), turned(8)
+    reference, covered = geometry.warp_by_homography(source, true, (256, 256))
+    alone = network.align(reference, source[:, None])
+    network.inference = CrossScaleInference(adapt=0)
+    started = network.align(reference, source[:, None])
+    network.inference = CrossScaleInference()
+    adapted = network.align(reference, source[:, None])
+
+    def error(found: Alignment) -> float:
+        both = covered * found.mask
+        return float(((found.image - reference).square() * both).sum() / both.sum())
+
+    assert error(started) < 0.2 * error(alone)
+    assert error(adapted) < 0.7 * error(started)
+    assert alone.confidence is not None
+    assert adapted.confidence is not None
+    assert adapted.confidence > alone.confidence
+
+
+def test_a_pair_in_a_batch_is_aligned_as_alone() -> None:
+    network = small_network(working_size=256)
+    network.inference = CrossScaleInference(adapt=8)
+    source = scene((256, 256))
+    references = torch.cat([geometry.warp_by_homography(source, turned(a), (256, 256))[0] for a in (0.0, 8.0)])
+    sources = source.expand(2, -1, -1, -1)[:, None]
+    together = network.align(references, sources)
+    for number in (0, 1):
+        single = network.align(references[number : number + 1], sources[number : number + 1])
+        assert (together.image[number] - single.image[0]).abs().mean() < 2e-3
+
+
+@pytest.mark.parametrize("start", ["auto", "classical"])
+def test_where_nothing_is_found_confidence_is_low(start: Literal["auto", "classical"]) -> None:
+    network = small_network(working_size=256)
+    network.inference = CrossScaleInference(start=start)
+    flat = torch.full((1, 3, 256, 256), 0.5)
+    found = network.align(flat, scene((256, 256))[:, None])
+    assert found.confidence is not None
+    assert float(found.confidence) < CrossScale.min_confidence
+    assert bool(found.image.isfinite().all())

@@ -17,8 +17,9 @@ from raylign.methods.classical.reconstruction import SetAligner
 from raylign.methods.classical.rpca import Rpca
 from raylign.methods.classical.weiss import Weiss
 from raylign.methods.errors import InputError
-from raylign.platform.alignment import ModelChoice, align_images, transform_arrays
+from raylign.platform.alignment import ModelChoice, align_images
 from raylign.platform.cli import main
+from raylign.platform.transform_arrays import transform_arrays
 from tests.methods.shots import METHODS, columns_apart, paint_discs, psnr, random_frames
 from tests.methods.small import picture
 

@@ -21,6 +21,7 @@ from raylign.platform import alignment, models
 from raylign.platform.alignment import ModelChoice, align_images, choose_model
 from raylign.platform.cli import main
 from raylign.platform.models import ModelVersion
+from raylign.platform.transform_arrays import transform_arrays
 from tests.datasets import texture
 
 HOMOGRAPHY = np.array([[1.02, 0.03, -6.0], [-0.02, 0.98, 5.0], [2e-5, -3e-5, 1.0]])
@@ -227,7 +228,7 @@ def test_several_sources() -> None:
     assert aligned.reliable
     assert aligned.facts["sources"] == [[50, 40]] * 3
     with pytest.raises(InputError, match="'mean' tells no transform"):
-        alignment.transform_arrays(aligned)
+        transform_arrays(aligned)
     with pytest.raises(InputError, match="several sources must have one size"):
         align_images(Mean(), reference, [*sources, torch.rand(3, 41, 50)], choice)
 
@@ -244,7 +245,7 @@ def test_a_homography_without_flow_becomes_a_flow() -> None:
         reliable=True,
         facts=aligned.facts,
     )
-    arrays = alignment.transform_arrays(shifted)
+    arrays = transform_arrays(shifted)
     assert arrays["flow"].shape == (2, 2, 40, 50)
     assert arrays["homography"].shape == (2, 3, 3)
     assert np.allclose(arrays["flow"][1], np.array([3, -2])[:, None, None])

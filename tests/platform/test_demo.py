@@ -50,25 +50,38 @@ def check_finished(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert champion().name == "demo"
 
 
-def kill_then_finish(folder: Path, moments: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    for seconds in moments:
-        process = start(folder)
-        time.sleep(seconds)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+def kill(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def finish(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     process = start(folder)
     assert process.wait(timeout=500) == 0, (folder / "demo.log").read_text()[-2000:]
     check_finished(folder, monkeypatch)
 
 
-def test_the_demo_ends_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Blender is at work at about this moment on any machine.
-    kill_then_finish(tmp_path, [9.0], monkeypatch)
-    # And again: everything is done, nothing is rendered or trained anew.
-    before = (tmp_path / "runs" / "train" / "demo" / "checkpoint" / "model.safetensors").stat().st_mtime_ns
+def made(folder: Path) -> dict[str, int]:
+    """When the shards and the trained weights were written."""
+    runs = folder / "runs"
+    files = [
+        *(runs / "demo" / "data" / "shards").iterdir(),
+        runs / "train" / "demo" / "checkpoint" / "model.safetensors",
+    ]
+    return {file.name: file.stat().st_mtime_ns for file in files}
+
+
+def test_the_demo_ends_after_a_kill_and_repeats_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     process = start(tmp_path)
-    assert process.wait(timeout=300) == 0
-    assert (tmp_path / "runs" / "train" / "demo" / "checkpoint" / "model.safetensors").stat().st_mtime_ns == before
+    # Rendered and trained; the sweep has begun.
+    deadline = time.monotonic() + 400
+    while not (tmp_path / "runs" / "tune" / "demo").exists() and time.monotonic() < deadline:
+        assert process.poll() is None, (tmp_path / "demo.log").read_text()[-2000:]
+        time.sleep(0.2)
+    kill(process)
+    before = made(tmp_path)
+    finish(tmp_path, monkeypatch)
+    assert made(tmp_path) == before
 
 
 @pytest.mark.slow
@@ -77,7 +90,15 @@ def test_the_demo_ends_after_kills_at_random_moments(tmp_path: Path, monkeypatch
     seed = random.SystemRandom().randrange(10**6)
     moments = [random.Random(seed + turn).uniform(1, 100) for turn in range(6)]
     print(f"seed {seed}: kills after {[round(moment) for moment in moments]} s")
-    kill_then_finish(tmp_path, moments, monkeypatch)
+    for seconds in moments:
+        process = start(tmp_path)
+        time.sleep(seconds)
+        kill(process)
+    finish(tmp_path, monkeypatch)
+    # And again: everything is done.
+    before = made(tmp_path)
+    finish(tmp_path, monkeypatch)
+    assert made(tmp_path) == before
 
 
 def test_every_step_is_a_command_of_the_cli() -> None:

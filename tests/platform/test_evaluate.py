@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import json
@@ -10,9 +11,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -22,9 +25,12 @@ from raylign.methods.aligner import Alignment
 from raylign.methods.errors import InputError, RaylignError
 from raylign.platform.alignment import choose_model
 from raylign.platform.cli import main
+from raylign.platform.cluster import RayAhead
 from raylign.platform.evaluation.datasets import EvaluationSet, choose_datasets
+from raylign.platform.evaluation.drawing import gallery_items
 from raylign.platform.evaluation.evaluate import evaluate, make_plan
-from raylign.platform.evaluation.farm import Done, FarmOptions
+from raylign.platform.evaluation.farm import FarmOptions, open_farm
+from raylign.platform.evaluation.gallery import choose_items
 from raylign.platform.evaluation.results import METRICS, CaseResult
 from raylign.platform.evaluation.store import Parts, decode, encode, model_digest
 from raylign.platform.evaluation.summary import summarise
@@ -51,6 +57,8 @@ class Fragile(Identity):
         brightness = round(float(reference.mean()), 4)
         if brightness == float(os.environ["DEADLY"]):
             os._exit(1)
+        if brightness == float(os.environ["UNDRAWN"]) and Path("runs/evaluate/default/table.json").exists():
+            os._exit(1)  # when everything is measured, and pictures are drawn for the report
         if brightness == float(os.environ["HARD"]):
             raise ValueError("this one\\nis too hard")
         return super().align(reference, sources)
@@ -62,6 +70,9 @@ class Slow(Identity):
         time.sleep(0.4)
         return super().align(reference, sources)
 """
+
+
+NOWHERE = ("DEADLY", "UNDRAWN", "HARD")
 
 
 def without_costs(path: Path) -> list[dict[str, object]]:
@@ -89,7 +100,7 @@ def strangers(workdir: Path) -> dict[str, str]:
     (folder / "strangers.py").write_text(STRANGERS)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: strangers\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[raylign.methods]\nfragile = strangers:Fragile\nslow = strangers:Slow\n")
-    return {**os.environ, "PYTHONPATH": str(folder), "RAY_AUTH_MODE": "disabled", "DEADLY": "-1", "HARD": "-1"}
+    return {**os.environ, "PYTHONPATH": str(folder), "RAY_AUTH_MODE": "disabled", **dict.fromkeys(NOWHERE, "-1")}
 
 
 def command(*arguments: str) -> list[str]:
@@ -150,21 +161,24 @@ def test_two_runs_agree_to_the_last_bit_whoever_does_the_work(workdir: Path, ray
     assert without_costs(here) == without_costs(there)
 
 
-def test_a_killed_evaluation_goes_on_to_the_same_numbers(workdir: Path, strangers: dict[str, str]) -> None:
-    data = write_sequences(workdir / "planes", scenes=12, frames=4, size=48)
-    arguments = command("--data", f"{data}#train", "--methods", "slow", "sift", "--workers", "1", "--gallery", "0")
-    first = subprocess.Popen([*arguments, "--name", "killed"], env=strangers, cwd=workdir)
+def test_a_killed_evaluation_goes_on_to_the_same_numbers(
+    workdir: Path, strangers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_sequences(workdir / "planes", scenes=6, frames=4, size=48)
+    arguments = ["--data", f"{data}#train", "--methods", "slow", "sift", "--workers", "1", "--gallery", "0"]
+    first = subprocess.Popen(command(*arguments, "--name", "killed"), env=strangers, cwd=workdir)
     parts = workdir / "runs/evaluate/killed/parts"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while len(list(parts.rglob("*.parquet"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     first.send_signal(signal.SIGKILL)
     first.wait()
     kept = {path: path.stat().st_mtime_ns for path in parts.rglob("*.parquet")}
     assert 2 <= len(kept) < 6
-    subprocess.run([*arguments, "--name", "killed"], env=strangers, cwd=workdir, check=True)
+    monkeypatch.syspath_prepend(workdir / "strangers")
+    assert main(["evaluate", *arguments, "--name", "killed"]) == 0
     assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in kept.items())
-    subprocess.run([*arguments, "--name", "whole"], env=strangers, cwd=workdir, check=True)
+    assert main(["evaluate", *arguments, "--name", "whole"]) == 0
     killed, whole = (workdir / "runs/evaluate" / name / "results.parquet" for name in ("killed", "whole"))
     assert without_costs(killed) == without_costs(whole)
 
@@ -174,8 +188,9 @@ def test_failures_are_counted_and_listed(workdir: Path, strangers: dict[str, str
     dataset = EvaluationSet(choose_datasets([f"{data}#train"], "test", None)[0])
     brightness = [f"{round(float(dataset.case('pair', k).reference.mean()), 4)}" for k in range(dataset.count("pair"))]
     assert len(set(brightness)) == 12
-    environment = {**strangers, "DEADLY": brightness[3], "HARD": brightness[9]}
+    environment = {**strangers, "DEADLY": brightness[3], "UNDRAWN": brightness[5], "HARD": brightness[9]}
     arguments = ["--data", f"{data}#train", "--methods", "fragile", "identity", "--workers", "2", "--json", "t.json"]
+    arguments += ["--gallery", "24"]
     done = subprocess.run(command(*arguments), env=environment, cwd=workdir, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     rows = pq.read_table(workdir / "runs/evaluate/default/results.parquet").to_pylist()
@@ -189,6 +204,10 @@ def test_failures_are_counted_and_listed(workdir: Path, strangers: dict[str, str
     assert table["fragile"]["metrics"]["psnr_overlap"] == table["identity"]["metrics"]["psnr_overlap"]
     report = (workdir / "runs/evaluate/default/report.html").read_text()
     assert "this one is too hard" in report
+    # All cases of both, three without what the method made of them.
+    assert report.count('<article class="card') == 24
+    assert report.count('<article class="card bare"') == 3
+    assert "drawing: 24/24 cases" in done.stderr
 
 
 def test_more_workers_than_room_come_to_an_end(workdir: Path, ray_local: None) -> None:
@@ -198,14 +217,42 @@ def test_more_workers_than_room_come_to_an_end(workdir: Path, ray_local: None) -
     assert len(plan.jobs) >= 4
     options = WorkOptions(1, None, False)
     parts = Parts(workdir / "parts", options, {"views#train": datasets[0].digest()})
-    signal.alarm(60)  # workers that wait for a CPU that never comes free
+    signal.alarm(120)  # workers that wait for a CPU that never comes free
     try:
-        results = evaluate(plan, parts, options, FarmOptions(4, 0.0), address="local")
+        with RayAhead(None) as ray, open_farm(options, FarmOptions(4, 0.0), ray) as farm:
+            for _ in range(2):  # those that have nothing more to do keep no CPU from the next ones
+                assert len(evaluate(plan, parts, farm, fresh=True)) == plan.cases
     finally:
         signal.alarm(0)
-    assert len(results) == plan.cases
-    with pytest.raises(RaylignError, match="no room for a worker with 64 CPUs"):
-        evaluate(plan, parts, WorkOptions(64, None, False), FarmOptions(2, 0.0), address="local", fresh=True)
+    many = WorkOptions(64, None, False)
+    with (
+        RayAhead(None) as ray,
+        open_farm(many, FarmOptions(2, 0.0), ray) as farm,
+        pytest.raises(RaylignError, match="no room for a worker with 64 CPUs"),
+    ):
+        evaluate(plan, parts, farm, fresh=True)
+
+
+def test_wrong_input_is_told_at_once_though_ray_is_coming_up(workdir: Path) -> None:
+    data = write_pairs(workdir / "views", scenes=3, size=48)
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_TMPDIR": str(workdir / "ray")}
+    arguments = command("--data", data, "--methods", "nothing", "--workers", "2")
+    running = subprocess.Popen(arguments, env=environment, cwd=workdir, stderr=subprocess.PIPE, text=True)
+    assert running.stderr is not None
+    assert "--methods nothing" in running.stderr.readline()
+    assert running.poll() is None, "Ray still has to be ended"
+    assert running.wait(timeout=120) == 2
+    assert not running.stderr.read()
+    ours = [each for each in psutil.process_iter() if str(workdir / "ray") in " ".join(_command_line(each))]
+    assert not ours
+    assert not (workdir / "runs/evaluate").exists()
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
 
 
 def test_workers_that_cannot_start_are_no_failures_of_a_method(workdir: Path, strangers: dict[str, str]) -> None:
@@ -266,25 +313,27 @@ def test_a_picture_of_another_size_is_a_failure(workdir: Path, monkeypatch: pyte
     assert all("gave a picture (3, 9, 9)" in result.error for result in results)
 
 
-def test_fresh_takes_nothing_of_before(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fresh_takes_nothing_of_before(workdir: Path) -> None:
     data = write_pairs(workdir / "views", scenes=4, size=48)
     dataset = EvaluationSet(choose_datasets([f"{data}#train"], "test", None)[0])
     plan = make_plan([choose_model("identity")], [dataset], TASKS)
     options = WorkOptions(1, None, False)
     parts = Parts(workdir / "parts", options, {"views#train": dataset.digest()})
-    old = evaluate(plan, parts, options, FarmOptions(1, 0.0))
+    with open_farm(options, FarmOptions(1, 0.0), None) as here:
+        old = evaluate(plan, parts, here)
 
-    def case_by_case(jobs: list[Job], options: WorkOptions, done: Done) -> None:
-        # As after a job has taken its workers with it.
-        for job in jobs:
-            for index in job.indices:
-                single = dataclasses.replace(job, first=index, count=1)
-                done(single, [dataclasses.replace(old[index], error="new")])
+    class CaseByCase:
+        """As after a job has taken its workers with it."""
 
-    monkeypatch.setattr("raylign.platform.evaluation.evaluate.run_here", case_by_case)
-    results = evaluate(plan, parts, options, FarmOptions(1, 0.0), fresh=True)
+        def run(self, pieces: Sequence[Job], done: Callable[[Job, list[CaseResult]], None]) -> None:
+            for job in pieces:
+                for single in job.cut():
+                    done(single, [dataclasses.replace(old[single.first], error="new")])
+
+    results = evaluate(plan, parts, CaseByCase(), fresh=True)
     assert [result.error for result in results] == ["new"] * plan.cases
-    assert evaluate(plan, parts, options, FarmOptions(1, 0.0)) == results
+    with open_farm(options, FarmOptions(1, 0.0), None) as here:
+        assert evaluate(plan, parts, here) == results
 
 
 def test_folders_that_differ_in_pictures_alone_are_measured_apart(workdir: Path) -> None:
@@ -436,18 +485,27 @@ def test_methods_without_cases_are_left_out(workdir: Path) -> None:
 
 
 def test_workers_on_ray_give_what_one_process_gives(workdir: Path, ray_local: None) -> None:
-    data = write_pairs(workdir / "views", scenes=12, size=64)
+    data = write_sequences(workdir / "planes", scenes=6, frames=4, size=96)
     datasets = [EvaluationSet(each) for each in choose_datasets([f"{data}#train"], "test", None)]
-    plan = make_plan([choose_model("sift"), choose_model("identity")], datasets, TASKS)
+    plan = make_plan([choose_model("sift"), choose_model("identity")], datasets, ("pair",))
     options = WorkOptions(1, None, False)
     counted: list[int] = []
-    tables = []
+    drawn: list[int] = []
+    tables, galleries = [], []
     for workers in (1, 2):
-        parts = Parts(workdir / f"parts{workers}", options, {"views#train": datasets[0].digest()})
-        results = evaluate(plan, parts, options, FarmOptions(workers, 0.0), advance=counted.append)
+        with contextlib.ExitStack() as stack:
+            ray = stack.enter_context(RayAhead(None)) if workers > 1 else None
+            farm = stack.enter_context(open_farm(options, FarmOptions(workers, 0.0), ray))
+            parts = Parts(workdir / f"parts{workers}", options, {"planes#train": datasets[0].digest()})
+            results = evaluate(plan, parts, farm, advance=counted.append)
+            items = gallery_items(choose_items(results), plan.jobs, results, farm, advance=drawn.append)
         tables.append([(r.method, r.key, {k: v for k, v in r.metrics.items() if k not in COSTS}) for r in results])
+        galleries.append([(item.method, item.key, item.reference, item.source, item.aligned) for item in items])
     assert tables[0] == tables[1]
     assert sum(counted) == 2 * plan.cases
+    assert galleries[0] == galleries[1]
+    assert len(drawn) == 2 * len(galleries[0])
+    assert len({item[-1] for item in galleries[0] if item[-1]}) > 4
 
 
 @pytest.mark.parametrize(
@@ -485,7 +543,8 @@ def test_pairs_of_unequal_size(workdir: Path) -> None:
     rng = np.random.default_rng(0)
     for name, size in (("a_ref.png", (60, 80)), ("a_src.png", (90, 50))):
         Image.fromarray(rng.integers(0, 255, (*size, 3), dtype=np.uint8)).save(folder / name)
-    assert main(["evaluate", "--data", str(folder), "--methods", "identity", "sift", "--json", "t.json"]) == 0
+    arguments = ["--data", str(folder), "--methods", "identity", "sift", "--workers", "1", "--json", "t.json"]
+    assert main(["evaluate", *arguments]) == 0
     rows = json.loads(Path("t.json").read_text())["rows"]
     assert {row["method"]: row["n"] for row in rows} == {"identity": 1, "sift": 1}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import json
 import struct
 import zlib
 from collections.abc import AsyncIterator, Callable
@@ -23,9 +24,12 @@ from tests.datasets import texture
 
 MODELS = [
     ServedModel(
-        ModelChoice("crossscale", "night", "ck", 4, (("val_psnr", 30.0),)), ("night", "4", "champion"), "learned"
+        ModelChoice("crossscale", "night", "ck", 4, (("val_psnr", 30.0),)),
+        ("night", "4", "champion"),
+        "learned",
+        {"adapt": 20},
     ),
-    ServedModel(ModelChoice("sift", "sift", "sift"), ("sift",), "classical"),
+    ServedModel(ModelChoice("sift", "sift", "sift"), ("sift",), "classical", {}),
 ]
 PNG = b"\x89PNG the result"
 FACTS = {
@@ -40,6 +44,7 @@ FACTS = {
     "homography": [[1.0, 0.0, 2.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
     "overlap": 0.5,
     "seconds": 0.01,
+    "inference": {"start": "auto", "adapt": 20},
 }
 LIMIT = 100_000
 
@@ -161,6 +166,22 @@ def test_settings_as_fields_or_in_the_query(web: Web) -> None:
     web.align(params={"model": "sift", "alpha": "true", "force": "1"})
     for request in web.backend.requests:
         assert (request.model, request.alpha, request.force) == (1, True, True)
+
+
+def test_inference_options_as_a_field_or_in_the_query(web: Web) -> None:
+    web.align(data={"set": "start=network, adapt=0"})
+    web.align(params={"set": "start=network,adapt=0"})
+    web.align()
+    assert [request.inference for request in web.backend.requests] == [
+        *[(("adapt", "0"), ("start", "network"))] * 2,
+        (),
+    ]
+    assert json.loads(web.align().headers["x-raylign-inference"]) == {"start": "auto", "adapt": 20}
+    web.backend.requests.clear()
+    assert_problem(web.align(data={"set": "adapt"}), 422, "field 'set': 'adapt' is no option; give NAME=VALUE")
+    assert_problem(web.align(data={"set": "adapt=1,adapt=2"}), 422, "field 'set': adapt is given twice")
+    assert_problem(web.align(data={"set": "adapt=1,"}), 422, "'' is no option")
+    assert web.backend.requests == []
 
 
 @pytest.mark.parametrize("name", ["night", "4", "champion"])
@@ -285,6 +306,7 @@ def test_models_health_and_unknown_paths(web: Web) -> None:
         "summary": "learned",
         "version": 4,
         "metrics": {"val_psnr": 30.0},
+        "inference": {"adapt": 20},
         "default": True,
     }
     assert web("GET", "/healthz").json()["model"] == "night"
@@ -301,7 +323,7 @@ def test_openapi_is_complete(web: Web) -> None:
     form = schema["components"]["schemas"][
         align["requestBody"]["content"]["multipart/form-data"]["schema"]["$ref"].rpartition("/")[2]
     ]
-    assert set(form["properties"]) == {"reference", "source", "model", "alpha", "force", "format"}
+    assert set(form["properties"]) == {"reference", "source", "model", "alpha", "force", "set", "format"}
     assert form["required"] == ["reference", "source"]
     assert set(align["responses"]["200"]["content"]) == {"image/png", "application/json"}
     assert {"400", "406", "413", "415", "422", "500", "503", "504"} <= set(align["responses"])

@@ -51,6 +51,22 @@ def test_the_bytes_of_the_command_line(service: Service, model: str, alpha: bool
         assert np.abs(np.asarray(Image.open(out).convert("RGB")).astype(int) - plain).mean() > 1
 
 
+@pytest.mark.parametrize("chosen", [{"start": "network", "adapt": 0}, {"start": "network", "adapt": 2}])
+def test_the_bytes_of_the_command_line_with_inference_options(
+    service: Service, chosen: dict[str, object], tmp_path: Path
+) -> None:
+    out = tmp_path / "out.png"
+    texts = [f"{name}={value}" for name, value in chosen.items()]
+    arguments = ["align", str(service.reference), str(service.source), "-o", str(out), "--force"]
+    assert main([*arguments, "--checkpoint", str(service.checkpoint), "--set", *texts]) == 0
+    served = align(service.url, service.reference, service.source, model="crossscale", force=True, inference=chosen)
+    assert served == out.read_bytes()
+    told = post(service, model="crossscale", force="1", format="json", set=",".join(texts)).json()
+    assert told["inference"] == chosen
+    with pytest.raises(InputError, match="answers 422: field 'set': adapt is served up to 80, not 81"):
+        align(service.url, service.reference, service.source, model="crossscale", inference={"adapt": 81})
+
+
 def test_json_tells_what_the_command_line_tells(service: Service, tmp_path: Path) -> None:
     content = post(service, model="sift", format="json").json()
     assert base64.b64decode(content["image"]) == align(service.url, service.reference, service.source, model="sift")

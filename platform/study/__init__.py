@@ -1,0 +1,1 @@
+"""Ablation studies: variants of a method, trained alike with several seeds and measured together."""
