@@ -12,6 +12,7 @@ BOARD := runs/leaderboard
 RENDER := --size 256 --test-fraction 0.9 --val-fraction
 
 STUDY := runs/crossscale
+PASSES := 'matching-512[adapt=0,start=network]' 'matching-512[adapt=0,start=classical]' matching-512
 
 .PHONY: setup lock demo leaderboard crossscale test test-slow bench lint format clean
 
@@ -49,11 +50,27 @@ leaderboard: setup
 		--methods all --limit 60 --name leaderboard \
 		--markdown README.md docs/results/leaderboard.md --csv docs/results/leaderboard.csv
 
-# The ablations of the cross-scale method in docs/results/crossscale.md. What is rendered or trained already is kept.
+# The numbers of docs/results/crossscale.md: 70 minutes on two cores. What is rendered or trained already is kept.
+MATCHING := --data $(STUDY)/collage --loop.schedule cosine --loop.warmup-steps 40 --loop.weight-decay 0.01 --loop.ema 0.995 \
+	--loop.val-pairs 32 --model.head matching --model.backbone resnet18 --model.input-norm picture \
+	--augment.same-frame-probability 1 --augment.view-probability 1 --augment.shift 0.2 --augment.zoom 0.5 0.9 \
+	--augment.colour 0.2 --augment.contrast 0.3 --augment.gamma 0.3 --augment.blur 1 --augment.noise 0.03 \
+	--augment.jpeg 50 --augment.flip 0.5 --backend plain --resume
 crossscale: setup
-	$(BIN)/raylign render parallax --scenes 320 --seed 21 --out $(STUDY)/train --val-fraction 0.05 --test-fraction 0.0
+	$(BIN)/raylign render collage --scenes 2600 --size 320 --seed 11 --out $(STUDY)/collage --val-fraction 0.05 --test-fraction 0.05
 	$(BIN)/raylign render parallax --scenes 100 --seed 5 --out $(BOARD)/parallax $(RENDER) 0.01
+	$(BIN)/raylign train crossscale --name matching $(MATCHING) --model.working-size 192 \
+		--loop.epochs 10 --loop.steps-per-epoch 130 --loop.batch-size 8 --loop.lr 1e-3 --loop.val-every 2
+	$(BIN)/raylign train crossscale --name matching-512 $(MATCHING) --model.working-size 512 \
+		--loop.start-from runs/train/matching/checkpoint --loop.epochs 1 --loop.steps-per-epoch 100 --loop.batch-size 4 \
+		--loop.lr 1e-4
+	$(BIN)/raylign evaluate --data $(BOARD)/parallax --name crossscale-parallax --methods sift sift-mesh \
+		$(PASSES)
 	$(BIN)/raylign study docs/studies/crossscale.yaml --markdown docs/results/crossscale.md
+	$(if $(PICTURES),$(BIN)/raylign data convert $(PICTURES) $(STUDY)/photographs --split B --size 512)
+	$(if $(PICTURES),$(BIN)/raylign evaluate --data $(STUDY)/photographs --name crossscale-photographs --workers 1 --threads 2 \
+		--methods identity sift apap sift-mesh dis-flow $(PASSES) \
+		--markdown docs/results/crossscale.md)
 
 test: setup
 	$(BIN)/python -m pytest -m 'not slow and not bench'

@@ -85,10 +85,14 @@ class Backbone(nn.Module):
         if config.backbone_weights is None:
             return
         state = _state_dict(config.backbone, config.backbone_weights)
+        # The weights of a whole cross-scale network hold those of its backbone.
+        own = {key.removeprefix("backbone."): value for key, value in state.items() if key.startswith("backbone.")}
+        state = own or state
         renamed = {_NAMES.get(key.split(".")[0], key.split(".")[0]) + key[key.find(".") :]: state[key] for key in state}
         wanted = self.state_dict()
-        own = ("mean", "std")
-        missing = [key for key in wanted if key not in renamed and key not in own and "num_batches" not in key]
+        missing = [
+            key for key in wanted if key not in renamed and key not in ("mean", "std") and "num_batches" not in key
+        ]
         if missing or any(renamed[key].shape != wanted[key].shape for key in wanted if key in renamed):
             raise InputError(
                 f"backbone_weights '{config.backbone_weights}' holds no {config.backbone}; choose the backbone it is of"

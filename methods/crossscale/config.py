@@ -21,7 +21,8 @@ class CrossScaleConfig:
     """Feature extractor, shared by both images: fine features from its layer2, coarse ones from its layer3."""
     backbone_weights: str | None = None
     """Start of the backbone: None (random), 'imagenet' (downloads torchvision's weights) or the path of a .safetensors
-    or .pth state dict of the same ResNet. Not read again when a checkpoint is loaded."""
+    or .pth state dict of the same ResNet, or of a cross-scale network that has it (model.safetensors of a checkpoint).
+    Not read again when a checkpoint is loaded."""
     norm: Literal["auto", "batch", "frozen"] = "auto"
     """BatchNorm of the backbone: 'batch' trains it and its statistics, 'frozen' keeps the given statistics, which
     small batches would spoil; 'auto' is 'frozen' with backbone weights and 'batch' without, where there are no

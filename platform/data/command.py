@@ -70,6 +70,8 @@ class ConvertOptions:
     """Only this split."""
     limit: int | None = None
     """Only the first so many samples."""
+    size: int | None = None
+    """Side in pixels to which the pictures of pairs are resized, whatever their shape: 512 is the protocol of UDIS."""
 
 
 def main(arguments: list[str]) -> int:
@@ -197,6 +199,8 @@ def _convert(arguments: list[str]) -> int:
     options = parse(ConvertOptions, arguments, "data convert")
     if options.limit is not None:
         _at_least("--limit", options.limit, 1)
+    if options.size is not None:
+        _at_least("--size", options.size, 16)
     from ..progress import Progress
     from .convert import convert
     from .layouts.opening import open_reader
@@ -204,7 +208,7 @@ def _convert(arguments: list[str]) -> int:
     url, out = absolute_url(options.source), absolute_url(options.out)
     held = len(open_reader(url, options.split))
     with Progress("converting", min(held, options.limit or held), "sample") as bar:
-        info = convert(url, out, options.split, options.limit, advance=bar.advance)
+        info = convert(url, out, options.split, options.limit, options.size, advance=bar.advance)
     print(f"{out}: {info.scenes} {info.kind}s, complete")
     return 0
 

@@ -13,29 +13,34 @@ from fsspec.implementations.local import LocalFileSystem
 from ...methods.errors import DatasetError
 from .layouts import split_prefix
 from .layouts.opening import open_reader
+from .resize import resized_sample
 from .shards import DatasetInfo, Reader, ShardWriter, published_shards, resolve, shard_name
 
 
-def planned(reader: Reader, limit: int | None = None) -> DatasetInfo:
+def planned(reader: Reader, limit: int | None = None, size: int | None = None) -> DatasetInfo:
     """What `dataset.json` of the finished shards will say; samples count from 0 within the reader's split.
 
     Args:
         reader: of what is converted.
         limit: only the first so many samples.
+        size: side of the pictures; None for what they have.
 
     Raises:
-        DatasetError: the rendering of the source is not finished.
+        DatasetError: the rendering of the source is not finished, or its kind cannot be resized.
     """
     info = reader.info
     if not info.complete:
         raise DatasetError(f"{reader.url} is not finished; finish its rendering first")
+    if size is not None and info.kind != "pair":
+        raise DatasetError(f"{reader.url} holds {info.kind}s, and only pairs can be resized; leave out --size")
     first, last = _range(reader)
     end = last if limit is None else min(last, first + limit)
     ranges = {name: [max(a, first) - first, min(b, end) - first] for name, (a, b) in info.splits.items()}
     failed = {int(key) - first: reason for key, reason in info.failed.items() if first <= int(key) < end}
     return replace(
         info,
-        settings={"source": {"url": reader.url, "split": reader.split, **info.settings}},
+        settings={"source": {"url": reader.url, "split": reader.split, **info.settings}}
+        | ({} if size is None else {"size": size}),
         scenes=end - first,
         splits={name: ends for name, ends in ranges.items() if ends[0] < ends[1]},
         failed={f"{index:06d}": reason for index, reason in failed.items()},
@@ -48,6 +53,7 @@ def convert(
     out: str,
     split: str | None = None,
     limit: int | None = None,
+    size: int | None = None,
     *,
     advance: Callable[[int], None] = lambda _: None,
 ) -> DatasetInfo:
@@ -58,6 +64,7 @@ def convert(
         out: local path or URL of the shards.
         split: only this split.
         limit: only the first so many samples.
+        size: side of the pictures, which become squares (`resized_sample`); None for what they have.
         advance: called with the number of samples after each shard, also of one that was there.
 
     Raises:
@@ -67,7 +74,7 @@ def convert(
     reader = open_reader(url, split)
     if _place(split_prefix(url)[1]) == _place(out):
         raise DatasetError(f"{out} is the dataset itself; choose another place")
-    info = planned(reader, limit)
+    info = planned(reader, limit, size)
     _check_place(out, info)
     info.save(out)
     there = published_shards(out)
@@ -80,7 +87,10 @@ def convert(
             with ShardWriter(out, name) as writer:
                 for index in indices:
                     if index in positions:
-                        writer.write(f"{index:06d}", reader.read(positions[index]))
+                        sample = reader.read(positions[index])
+                        if size is not None:
+                            sample = resized_sample(sample, size, f"sample {reader.keys[positions[index]]} of {url}")
+                        writer.write(f"{index:06d}", sample)
         advance(len(indices))
     done = replace(info, complete=True)
     done.save(out)

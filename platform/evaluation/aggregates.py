@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -128,23 +128,44 @@ def is_correct(result: CaseResult) -> bool | None:
     return not result.failed and error < CORRECT
 
 
-def confidence_ece(results: Sequence[CaseResult]) -> float | None:
-    """Expected calibration error of the confidence (Guo et al. 2017, Eq. 3), with 10 bins of equal width.
+@dataclass(frozen=True)
+class ConfidenceBin:
+    """Answers of about one confidence."""
 
-    The mean over the bins, weighted by their cases, of |share of correct answers - mean confidence|. An answer is
-    correct by `is_correct`. Cases without a confidence, or of which no right answer is known, do not count.
+    cases: int
+    confidence: float
+    """Mean."""
+    correct: float
+    """Share of correct answers."""
+
+
+def reliability(results: Sequence[CaseResult]) -> list[ConfidenceBin]:
+    """Confidence beside the share of correct answers (`is_correct`), in those of 10 equal bins that hold any.
+
+    Cases without a confidence, or of which no right answer is known, do not count.
+    """
+    judged = [(result.confidence, is_correct(result)) for result in results]
+    pairs = [(confidence, right) for confidence, right in judged if confidence is not None and right is not None]
+    bins: dict[int, list[tuple[float, bool]]] = {}
+    for confidence, right in pairs:
+        bins.setdefault(min(int(confidence * 10), 9), []).append((confidence, right))
+    return [
+        ConfidenceBin(len(held), *(float(mean) for mean in np.mean(np.array(held, dtype=np.float64), axis=0)))
+        for _, held in sorted(bins.items())
+    ]
+
+
+def confidence_ece(results: Sequence[CaseResult]) -> float | None:
+    """Expected calibration error of the confidence (Guo et al. 2017, Eq. 3).
+
+    The mean over the bins of `reliability`, weighted by their cases, of |share of correct answers - mean confidence|.
 
     Returns:
         In [0, 1]; None where no case counts.
     """
-    judged = [(result.confidence, is_correct(result)) for result in results]
-    pairs = [(confidence, right) for confidence, right in judged if confidence is not None and right is not None]
-    if not pairs:
-        return None
-    confidences, rights = np.array(pairs, dtype=np.float64).T
-    bins = np.minimum((confidences * 10).astype(np.int64), 9)
-    gaps = np.bincount(bins, weights=rights - confidences)
-    return float(np.abs(gaps).sum() / len(pairs))
+    bins = reliability(results)
+    total = sum(each.cases for each in bins)
+    return sum(each.cases * abs(each.correct - each.confidence) for each in bins) / total if total else None
 
 
 def _corner_area(limit: float) -> Callable[[Sequence[CaseResult]], float | None]:

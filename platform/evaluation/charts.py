@@ -1,4 +1,4 @@
-"""The charts of an evaluation: quality against time, shares of cases below an error, quality against motion."""
+"""The charts of an evaluation: quality against time and motion, shares of cases below an error, reliability."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..report import pareto_front
+from .aggregates import reliability
 from .axes import Axes, Scale, fitted
 from .compare import by_place
 from .results import BY_NAME, CaseResult, Metric
@@ -20,6 +21,7 @@ ERRORS = {"corner_error": "homography", "epe": "flow", "mee": "points"}
 
 _BINS = 8
 _LEAST_PER_BIN = 5
+_LEAST_PER_CONFIDENCE = 3
 _CURVE_POINTS = 80
 
 
@@ -102,6 +104,26 @@ def motion_charts(results: Iterable[CaseResult], methods: Sequence[str]) -> list
             "true motion (% of the diagonal)",
             f"{metric.name} ({metric.unit})",
         )
+        for method, line in lines.items():
+            axes.line(line, methods.index(method), method, dots=True)
+        charts.append(axes.svg())
+    return charts
+
+
+def reliability_charts(results: Iterable[CaseResult], methods: Sequence[str]) -> list[str]:
+    """Share of correct answers against the confidence that was given, one chart per dataset and task; SVG figures."""
+    charts = []
+    for (dataset, task), group in by_place(results).items():
+        lines = {}
+        for method, cases in group.items():
+            bins = [each for each in reliability(list(cases.values())) if each.cases >= _LEAST_PER_CONFIDENCE]
+            if bins:
+                lines[method] = [(each.confidence, each.correct) for each in bins]
+        if not lines:
+            continue
+        title = f"{dataset}, {TASKS[task]}"
+        axes = Axes(title, Scale(0, 1), Scale(0, 1), "confidence", "share of correct answers")
+        axes.front([(0.0, 0.0), (1.0, 1.0)])
         for method, line in lines.items():
             axes.line(line, methods.index(method), method, dots=True)
         charts.append(axes.svg())

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..report import embedded, page
 from .axes import legend
-from .charts import error_curves, motion_charts, pareto_charts
+from .charts import error_curves, motion_charts, pareto_charts, reliability_charts
 from .compare import Comparison, by_place, compare_all
 from .gallery import GalleryItem, Pictures, gallery_html
 from .page_tables import difficulty_tables, result_tables
@@ -61,6 +61,7 @@ def report_page(
         ("Quality against time", _charts(pareto_charts(found, methods), _PARETO, methods)),
         ("Error curves", _charts(error_curves(results, methods), _CURVES, methods)),
         ("Quality against motion", _charts(motion_charts(results, methods), _MOTION, methods)),
+        ("Reliability of the confidence", _charts(reliability_charts(results, methods), _RELIABILITY, methods)),
         ("Two methods compared", _comparison(comparisons, methods)),
         ("Failures", _failures([case for case in results if case.failed], gallery, pictures)),
         ("Gallery", gallery_html(gallery, pictures) if gallery else ""),
@@ -81,6 +82,10 @@ _PARETO = (
 )
 _CURVES = "How many of the cases have at most this error. Failed cases count in the whole, so a curve need not reach 1."
 _MOTION = "Means of cases with similar true motion, as many in each bin."
+_RELIABILITY = (
+    "Of the answers with this confidence, how many are correct: corner or end-point error below 3&nbsp;px. A "
+    "calibrated confidence lies on the diagonal. Groups of fewer than three answers are not shown."
+)
 
 
 def _lead(found: Sequence[Table], methods: Sequence[str]) -> str:

@@ -233,7 +233,7 @@ def test_memory_beside_the_results_is_bounded() -> None:
     # In pictures of 1920 x 1080: beside a source and its three results.
     run = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
     banded, whole = map(float, run.stdout.split())
-    assert banded < 1
+    assert banded < 1.5
     # The measurement sees what the bands save.
     assert whole > 2
 

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from raylign.platform.evaluation.axes import Axes, Scale, fitted
-from raylign.platform.evaluation.charts import error_curves, motion_charts, pareto_charts
+from raylign.platform.evaluation.charts import error_curves, motion_charts, pareto_charts, reliability_charts
 from raylign.platform.evaluation.gallery import GalleryItem, choose_items, thumbnail
 from raylign.platform.evaluation.page import report_page
 from raylign.platform.evaluation.page_tables import result_tables
@@ -235,6 +235,22 @@ def test_error_curve_counts_failures_in_the_whole() -> None:
     assert heights[0] == pytest.approx(axes.at((1, 0.25))[1], abs=0.1)
     assert heights[-1] == pytest.approx(axes.at((1, 0.75))[1], abs=0.1)
     assert not error_curves([CaseResult("m", "d", "pair", "1", "", "", "", metrics={"corner_error": 1.0})], ["m"])
+
+
+def test_reliability_of_the_confidence() -> None:
+    # Of four answers with a confidence of 0.9 three are right; two with 0.1 are too few to say anything.
+    told = [(0.9, 1.0), (0.9, 1.0), (0.9, 2.0), (0.9, 9.0), (0.1, 9.0), (0.1, 9.0)]
+    cases = [
+        CaseResult("m", "d", "pair", str(k), "", "", "", confidence=confidence, metrics={"epe": error})
+        for k, (confidence, error) in enumerate(told)
+    ]
+    (chart,) = reliability_charts(cases, ["m"])
+    axes = Axes("", Scale(0, 1), Scale(0, 1), "", "")
+    x, y = axes.at((0.9, 0.75))
+    assert f"{x:.1f}" in chart
+    assert f"{y:.1f}" in chart
+    assert f"{axes.at((0.1, 0.0))[0]:.1f},{axes.at((0.1, 0.0))[1]:.1f}" not in chart
+    assert reliability_charts(cases[4:], ["m"]) == []
 
 
 def test_motion_chart_needs_motion() -> None:

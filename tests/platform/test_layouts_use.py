@@ -324,3 +324,28 @@ def test_training_batches_of_published_folders(folders: dict[str, str]) -> None:
     assert bool(torch.isfinite(sequences["homographies"]).all())
     with pytest.raises(DatasetError, match="no split 'train'"):
         training_batches("pair", folders["fire"], 32, 2, AugmentOptions(), seed=1)
+
+
+def test_pairs_are_resized_with_their_homographies(folders: dict[str, str], tmp_path: Path) -> None:
+    out = str(tmp_path / "small")
+    convert(folders["homographynet"], out, "test", size=64)
+    before, after = (Samples(url, "test")[0] for url in (folders["homographynet"], out))
+    assert after.frames[0].shape == (3, 64, 64)
+    assert after.homographies is not None
+    # OpenCV's mean over areas is the oracle of the pictures, and the warped picture that of the homography.
+    large = before.frames[0].permute(1, 2, 0).numpy()
+    expected = cv2.resize(large, (64, 64), interpolation=cv2.INTER_AREA)
+    small = after.frames[0].permute(1, 2, 0).numpy()
+    assert np.abs(small.astype(int) - expected.astype(int)).mean() < 4
+    matrix = after.homography(0, 1)
+    assert matrix is not None
+    source = after.frames[1].permute(1, 2, 0).numpy()
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    warped = cv2.warpPerspective(source, matrix.numpy(), (64, 64), flags=flags).astype(int)
+    covered = cv2.warpPerspective(np.ones_like(source), matrix.numpy(), (64, 64), flags=flags) > 0
+    assert np.abs(warped - small)[covered].mean() < 0.5 * np.abs(source.astype(int) - small)[covered].mean()
+
+
+def test_what_cannot_be_resized_is_refused(folders: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="cannot be resized"):
+        convert(folders["sintel"], str(tmp_path / "small"), size=64)

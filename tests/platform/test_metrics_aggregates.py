@@ -21,6 +21,7 @@ from raylign.platform.evaluation.aggregates import (
     fire_outcome,
     is_correct,
     mean_group_area,
+    reliability,
     udis_split,
     without_untold,
 )
@@ -123,6 +124,9 @@ def test_calibration_by_hand() -> None:
     ]
     assert [is_correct(result) for result in results] == [True, True, False, False, None, True]
     assert confidence_ece(results) == pytest.approx((2.95 - 2) / 4)
+    low, high = reliability(results)
+    assert (low.cases, low.confidence, low.correct) == (1, 0.0, 0.0)
+    assert (high.cases, high.confidence, high.correct) == pytest.approx((3, 2.95 / 3, 2 / 3))
 
 
 def test_a_column_is_not_made_of_failures_alone() -> None:
