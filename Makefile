@@ -62,7 +62,7 @@ crossscale: setup
 	$(BIN)/raylign train crossscale --name matching $(MATCHING) --model.working-size 192 \
 		--loop.epochs 10 --loop.steps-per-epoch 130 --loop.batch-size 8 --loop.lr 1e-3 --loop.val-every 2
 	$(BIN)/raylign train crossscale --name matching-512 $(MATCHING) --model.working-size 512 \
-		--loop.start-from runs/train/matching/checkpoint --loop.epochs 1 --loop.steps-per-epoch 100 --loop.batch-size 4 \
+		--loop.start-from runs/train/matching/checkpoint --loop.epochs 1 --loop.steps-per-epoch 60 --loop.batch-size 2 \
 		--loop.lr 1e-4
 	$(BIN)/raylign evaluate --data $(BOARD)/parallax --name crossscale-parallax --methods sift sift-mesh \
 		$(PASSES)

@@ -20,7 +20,7 @@ from .matching import (
 )
 from .mesh_fit import fit_mesh, robust_homography
 
-STIFFNESS = {FINE_STRIDE: 300.0, QUARTER_STRIDE: 100.0}
+STIFFNESS = {FINE_STRIDE: 3.0, QUARTER_STRIDE: 1.0}
 """Stride to the weight of the mesh's bending (`fit_mesh`)."""
 
 Scales = tuple[Tensor, Tensor, Tensor]

@@ -24,7 +24,7 @@ from .matching_head import MatchingHead, Scales
 from .resolution import MeshTransform, mesh_homography
 from .start import choose_start, classical_start
 
-SURE = 0.9
+SURE = 0.7
 """Confidence from which the network's homography needs no second opinion."""
 
 

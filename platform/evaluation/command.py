@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import gc
 import json
 import os
 import sys
@@ -137,8 +135,6 @@ def main(arguments: list[str]) -> int:
         if paper is not None:
             print(text(beside(paper, table["rows"], table["settings"])))
         return 0
-    # Half a million objects of torch and MLflow would be looked through once more at the end, for a second.
-    atexit.register(gc.freeze)
     with _ray(options) as ray:
         from .farm import FarmOptions, open_farm
         from .outputs import draw, track, write_report, write_tables

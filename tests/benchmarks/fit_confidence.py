@@ -45,9 +45,9 @@ def observations(model: CrossScale, url: str, split: str, count: int) -> list[tu
     for index, (reference, source, flow, visible) in enumerate(pairs):
         for adapt in (0, 80):
             model.inference = CrossScaleInference(start="network", adapt=adapt)
-            found.append((*told(model, reference, source), error(model, reference, source, flow, visible)))
+            found.append(answer(model, reference, source, flow, visible))
         other = pairs[(index + 1) % len(pairs)][1]
-        found.append((*told(model, reference, other), float("inf")))
+        found.append((*answer(model, reference, other, flow, visible)[:2], float("inf")))
         for pixels in (1, 2, 4, 8, 16):
             shifted = flow + pixels / 256 * model.size[0] * torch.tensor([0.6, 0.8])[:, None, None]
             positions = shifted.permute(0, 2, 3, 1) + geometry.pixel_grid(model.size)
@@ -61,20 +61,16 @@ def resized(picture: Tensor, size: geometry.Size) -> Tensor:
     return F.interpolate(picture, size, mode="bilinear", align_corners=False, antialias=True)
 
 
-def told(model: CrossScale, reference: Tensor, source: Tensor) -> tuple[float, float]:
-    """What the confidence is made of."""
-    transform = model.align(reference, source[:, None]).transform
-    assert transform is not None
-    mean, share = agreement(reference, source, transform.positions(*geometry.pixel_axes(model.size)))
-    return float(mean), float(share)
-
-
-def error(model: CrossScale, reference: Tensor, source: Tensor, flow: Tensor, visible: Tensor) -> float:
-    """Mean end-point error as a share of the side."""
-    found = model.align(reference, source[:, None]).flow
-    assert found is not None
-    distance = (found[:, 0] - flow).square().sum(1).sqrt()
-    return float((distance * visible[:, 0]).sum() / visible.sum()) / model.size[0]
+def answer(
+    model: CrossScale, reference: Tensor, source: Tensor, flow: Tensor, visible: Tensor
+) -> tuple[float, float, float]:
+    """What the confidence is made of, and the mean end-point error as a share of the side."""
+    found = model.align(reference, source[:, None])
+    assert found.transform is not None
+    assert found.flow is not None
+    mean, share = agreement(reference, source, found.transform.positions(*geometry.pixel_axes(model.size)))
+    distance = (found.flow[:, 0] - flow).square().sum(1).sqrt()
+    return float(mean), float(share), float((distance * visible[:, 0]).sum() / visible.sum()) / model.size[0]
 
 
 def main() -> None:
@@ -83,9 +79,7 @@ def main() -> None:
     url, _, split = data.partition("#")
     model = load(checkpoint)
     assert isinstance(model, CrossScale)
-    rows = np.array(
-        observations(model, url, split or "val", int(rest[0]) if rest else 60), dtype=np.float64
-    )
+    rows = np.array(observations(model, url, split or "val", int(rest[0]) if rest else 60), dtype=np.float64)
     features = np.stack([np.ones(len(rows)), rows[:, 0], np.log(rows[:, 1])], axis=1)
     right = rows[:, 2]
 

@@ -159,7 +159,7 @@ def test_confidence_follows_the_likeness_of_the_pictures() -> None:
     size = (128, 128)
     image, there = picture(0, size), identity_positions(size)
     same = float(likelihood(image, image, there))
-    assert same > 0.9
+    assert same > 0.85
     # Gain and offset of exposure are no difference.
     assert float(likelihood(image, image * 0.5 + 0.2, there)) == pytest.approx(same, abs=1e-3)
     assert float(likelihood(image, picture(9, size), there)) < 0.2
