@@ -20,6 +20,9 @@ from .matching import (
 )
 from .mesh_fit import fit_mesh, robust_homography
 
+STRIDES = (FINE_STRIDE, QUARTER_STRIDE, QUARTER_STRIDE)
+"""Of the windows that bend the mesh, one after the other. Offsets of a part of a cell come out too small; the second
+turn at the same stride finds what the first has left."""
 STIFFNESS = {FINE_STRIDE: 3.0, QUARTER_STRIDE: 1.0}
 """Stride to the weight of the mesh's bending (`fit_mesh`)."""
 
@@ -57,11 +60,9 @@ class MatchingHead(nn.Module):
             regular = geometry.regular_mesh(*self.shape, self.size, device=homography.device)
             plane = geometry.transform_points(geometry.invert_homography(homography), regular[None])
             mesh = plane
-            for stride, here, other in (
-                (FINE_STRIDE, references[1], sources[1]),
-                (QUARTER_STRIDE, references[0], sources[0]),
-            ):
-                positions = self._positions(mesh, homography, stride, here, bent=stride != FINE_STRIDE)
+            for turn, stride in enumerate(STRIDES):
+                here, other = (each[stride == FINE_STRIDE] for each in (references, sources))
+                positions = self._positions(mesh, homography, stride, here, bent=turn > 0)
                 seen = window_matches(here, other, positions, stride, self.size, self.temperature)
                 mesh = fit_mesh(seen, plane, self.size, self.shape, STIFFNESS[stride])
         return homography, mesh, confidence

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .. import geometry
 from ..aligner import Alignment, LearnedAligner, has_fast_bfloat16, single_source
+from ..cubic_field import CubicField
 from ..jnd import jnd_threshold
 from ..transform import warp
 from . import losses
@@ -21,7 +22,7 @@ from .confidence import likelihood
 from .config import FINE_STRIDE, CrossScaleConfig, CrossScaleInference
 from .inference import InferenceCopy
 from .matching_head import MatchingHead, Scales
-from .resolution import MeshTransform, mesh_homography
+from .resolution import MeshTransform, mesh_homography, smooth_positions
 from .start import choose_start, classical_start
 
 SURE = 0.7
@@ -258,11 +259,14 @@ class CrossScale(LearnedAligner):
         source_size: geometry.Size = (source.shape[-2], source.shape[-1])
         small_reference, small_source = (self._to_working_size(picture) for picture in (reference, source))
         prediction = self._started(small_reference, small_source)
-        positions, control = losses.mesh_positions(prediction.mesh, self.size), None
+        control = None
         if self.inference.adapt:
+            positions = losses.mesh_positions(prediction.mesh, self.size)
             control = adapt(small_reference, small_source, positions, self.inference.adapt).control
-            at_working_size = MeshTransform(prediction.mesh, self.size, self.size, self.size, control)
-            positions = at_working_size.positions(*geometry.pixel_axes(self.size, device=self.device))
+            displacement = CubicField(control, self.size, "spline")
+            positions += displacement.on_grid(*geometry.pixel_axes(self.size, device=self.device))
+        else:
+            positions = smooth_positions(prediction.mesh, self.size)
         confidence = likelihood(small_reference, small_source, positions)
         transform = MeshTransform(prediction.mesh, self.size, reference_size, source_size, control)
         warped = warp(source, transform, reference_size)
@@ -309,7 +313,7 @@ class CrossScale(LearnedAligner):
 
     def _is_sure(self, reference: Tensor, source: Tensor, prediction: Prediction) -> bool:
         """Whether the network's own alignments need no second opinion."""
-        positions = losses.mesh_positions(prediction.mesh, self.size)
+        positions = smooth_positions(prediction.mesh, self.size)
         return bool((likelihood(reference, source, positions) >= SURE).all())
 
     def _to_working_size(self, picture: Tensor) -> Tensor:
