@@ -53,13 +53,8 @@ class Backbone(nn.Module):
             module.eval()
         return self
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features of `images (B, 3, S, S)` in [0, 1]: fine `(B, C, S/8, S/8)`, coarse `(B, 2C, S/16, S/16)`."""
-        _, fine, coarse = self.scales(images)
-        return fine, coarse
-
-    def scales(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Like `forward`, with the features of layer1 at stride 4 before the others."""
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Features of `images (B, 3, S, S)` in [0, 1] at strides 4, 8 (fine) and 16 (coarse)."""
         if self.per_picture:
             # The bound keeps the noise of a flat channel small: 0.03 is some 8 grey levels.
             deviation = images.std(dim=(2, 3), keepdim=True).clamp_min(0.03)

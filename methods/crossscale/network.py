@@ -92,6 +92,12 @@ class CrossScale(LearnedAligner):
         """Recompute the backbone's activations, the largest by far, in the backward pass."""
         self.backbone.recompute = True
 
+    def shard_units(self) -> list[nn.Module]:
+        """See `LearnedAligner.shard_units`."""
+        if self.matching is not None:
+            return [self.backbone, self.matching.features]
+        return [self.backbone, self.coarse, self.intra, *self.cross.values()]
+
     @classmethod
     def validation_inference(cls) -> CrossScaleInference:
         """One pass of the network."""
@@ -141,7 +147,7 @@ class CrossScale(LearnedAligner):
 
     def features(self, reference: Tensor, source: Tensor) -> tuple[Scales, Scales]:
         """Backbone features of both pictures at strides 4, 8 and 16, with the same normalisation statistics."""
-        quarter, fine, coarse = (each.chunk(2) for each in self.backbone.scales(torch.cat([reference, source])))
+        quarter, fine, coarse = (each.chunk(2) for each in self.backbone(torch.cat([reference, source])))
         return (quarter[0], fine[0], coarse[0]), (quarter[1], fine[1], coarse[1])
 
     def _global_offsets(self, homography: Tensor) -> Tensor:

@@ -55,7 +55,7 @@ class UDIS2(nn.Module):
         self.fine = head([64, 128, 256, 512], 8192, (4096, 2048), 2 * MESH**2)
 
     def forward(self, reference: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
-        fine, coarse = self.backbone(torch.cat([reference, source]))
+        _, fine, coarse = self.backbone(torch.cat([reference, source]))
         corners = self.coarse(contextual_flow(*coarse.chunk(2))).view(-1, 4, 2).float()
         homography = corner_homography(corners)
         scale = torch.tensor([8.0, 8, 1], dtype=torch.float64)

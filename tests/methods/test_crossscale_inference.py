@@ -36,7 +36,7 @@ def test_copy_gives_what_the_network_gives(backbone: str, correlation: str) -> N
     network = used_network(backbone=backbone, correlation=correlation, head_norm="batch", **narrow)
     pair = picture(0, (96, 96), 2), picture(1, (96, 96), 2)
     copied = InferenceCopy().of(network, torch.float32)
-    for ours, own in zip(copied.backbone.scales(pair[0]), network.backbone.scales(pair[0]), strict=True):
+    for ours, own in zip(copied.backbone(pair[0]), network.backbone(pair[0]), strict=True):
         assert torch.allclose(ours, own, rtol=1e-3, atol=1e-4 * float(own.abs().max()))
     for ours, own in zip(copied(*pair), network(*pair), strict=True):
         assert own.abs().max() > 0.01
@@ -49,7 +49,7 @@ def test_copy_in_bfloat16_is_as_true_as_autocast() -> None:
     pair = picture(0, (96, 96)), picture(1, (96, 96))
     exact = network(*pair)[1]
     copied = InferenceCopy().of(network, torch.bfloat16)
-    assert copied.backbone.scales(pair[0])[0].dtype == torch.bfloat16
+    assert copied.backbone(pair[0])[0].dtype == torch.bfloat16
     assert copied.intra.offsets.weight.dtype == torch.float32
     with torch.autocast("cpu", torch.bfloat16):
         errors = [float((each(*pair)[1] - exact).norm()) for each in (copied, network)]

@@ -377,6 +377,8 @@ def test_shards_that_differ_in_pictures_alone_are_measured_apart(workdir: Path) 
 def test_a_method_of_another_distribution_that_changes_is_measured_again(
     workdir: Path, strangers: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Another test may have loaded a package of this name, from elsewhere.
+    monkeypatch.delitem(sys.modules, "strangers", raising=False)
     monkeypatch.syspath_prepend(workdir / "strangers")
     before = model_digest(choose_model("slow"))
     assert model_digest(choose_model("slow")) == before
