@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from .. import geometry
 from ..aligner import Alignment, LearnedAligner, has_fast_bfloat16, single_source
-from ..cubic_field import CubicField
 from ..jnd import jnd_threshold
 from ..transform import warp
 from . import losses
@@ -244,7 +243,7 @@ class CrossScale(LearnedAligner):
         `homography` is the one that comes closest to the mesh (`mesh_homography`), `flow` follows the mesh itself.
         `inference` says where the mesh starts from and how long it is adapted to the pair; the adaptation's
         displacement is in `flow` and `transform`, not in `homography` and `mesh`. `confidence` is a probability
-        (`confidence.likelihood`).
+        (`confidence.likelihood`), told before the adaptation.
 
         Extras:
             mesh: M^f `(B, U, V, 2)` in pixels of the reference.
@@ -265,15 +264,12 @@ class CrossScale(LearnedAligner):
         source_size: geometry.Size = (source.shape[-2], source.shape[-1])
         small_reference, small_source = (self._to_working_size(picture) for picture in (reference, source))
         prediction = self._started(small_reference, small_source)
+        # Before the adaptation: what bends pictures until they correlate leaves nothing for correlation to tell.
+        confidence = likelihood(small_reference, small_source, smooth_positions(prediction.mesh, self.size))
         control = None
         if self.inference.adapt:
             positions = losses.mesh_positions(prediction.mesh, self.size)
             control = adapt(small_reference, small_source, positions, self.inference.adapt).control
-            displacement = CubicField(control, self.size, "spline")
-            positions += displacement.on_grid(*geometry.pixel_axes(self.size, device=self.device))
-        else:
-            positions = smooth_positions(prediction.mesh, self.size)
-        confidence = likelihood(small_reference, small_source, positions)
         transform = MeshTransform(prediction.mesh, self.size, reference_size, source_size, control)
         warped = warp(source, transform, reference_size)
         planar, first_stage = (
