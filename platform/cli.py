@@ -19,7 +19,7 @@ from ..methods.errors import InputError, RaylignError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("..platform.demo:main", "the whole chain on this machine, small, with a report at the end"),
-    "render": ("..rendering.command:main", "render a dataset with Blender"),
+    "render": ("..rendering.command:main", "render a dataset, with Blender or without"),
     "data": ("..platform.data.command:main", "look into a dataset: info, preview, verify its ground truth"),
     "train": ("..platform.training.command:main", "train a method on a dataset"),
     "tune": ("..tune.command:main", "search a method's hyperparameters"),

@@ -40,7 +40,7 @@ class MatchingHead(nn.Module):
         self.shape = config.mesh
         self.temperature = config.matching_temperature
 
-    def forward(self, reference: Scales, source: Scales, start: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, reference: Scales, source: Scales, start: Tensor | None) -> tuple[Tensor, Tensor]:
         """Homography and mesh of pictures, from their features.
 
         Args:
@@ -49,14 +49,15 @@ class MatchingHead(nn.Module):
             start: a homography `(B, 3, 3)`, reference to source, to begin from; None for that of the matches.
 
         Returns:
-            H `(B, 3, 3)` and M^f `(B, U, V, 2)`, float64, pixels of the working size, and how much the matches agree on
-            H, `(B,)` in [0, 1].
+            H `(B, 3, 3)` and M^f `(B, U, V, 2)`, float64, pixels of the working size.
         """
         references, sources = self.features(*reference), self.features(*source)
         with torch.autocast(reference[0].device.type, enabled=False):
-            matches = global_matches(references[1], sources[1], self.temperature)
-            found, confidence = robust_homography(matches, self.size)
-            homography = found if start is None else start.double()
+            if start is None:
+                matches = global_matches(references[1], sources[1], self.temperature)
+                homography = robust_homography(matches, self.size)
+            else:
+                homography = start.double()
             regular = geometry.regular_mesh(*self.shape, self.size, device=homography.device)
             plane = geometry.transform_points(geometry.invert_homography(homography), regular[None])
             mesh = plane
@@ -65,7 +66,7 @@ class MatchingHead(nn.Module):
                 positions = self._positions(mesh, homography, stride, here, bent=turn > 0)
                 seen = window_matches(here, other, positions, stride, self.size, self.temperature)
                 mesh = fit_mesh(seen, plane, self.size, self.shape, STIFFNESS[stride])
-        return homography, mesh, confidence
+        return homography, mesh
 
     def _positions(self, mesh: Tensor, homography: Tensor, stride: int, features: Tensor, *, bent: bool) -> Tensor:
         """Where the pixels under the reference's features lie in the source, `(B, h, w, 2)`, float32."""

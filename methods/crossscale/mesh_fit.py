@@ -19,25 +19,22 @@ SCALE = 1.5
 """Pixels from which on a correspondence loses weight (Cauchy)."""
 
 
-def robust_homography(matches: Correspondences, size: geometry.Size) -> tuple[Tensor, Tensor]:
-    """The homography on which most matches agree (USAC_MAGSAC, Barath et al. 2020), and how many do.
+def robust_homography(matches: Correspondences, size: geometry.Size) -> Tensor:
+    """The homography on which most matches agree (USAC_MAGSAC, Barath et al. 2020).
 
     Args:
         matches: of B pairs.
         size: of the pictures.
 
     Returns:
-        `(B, 3, 3)`, float64, reference to source, the identity where they agree on none; and the confidence `(B,)` of
-        `classical.keypoints.Matches`.
+        `(B, 3, 3)`, float64, reference to source; the identity where they agree on none.
     """
-    found, confidences = [], []
+    found = []
     for reference, source, weight in zip(matches.reference, matches.source, matches.weight, strict=True):
         kept = weight > LEAST_WEIGHT
         agreed = agree(reference[kept].cpu().numpy(), source[kept].cpu().numpy(), (size, size), (size, size), THRESHOLD)
         found.append(torch.eye(3, dtype=torch.float64) if agreed.homography is None else agreed.homography)
-        confidences.append(agreed.confidence)
-    device = matches.weight.device
-    return torch.stack(found).to(device), torch.tensor(confidences, device=device)
+    return torch.stack(found).to(matches.weight.device)
 
 
 def fit_mesh(

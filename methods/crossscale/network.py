@@ -38,14 +38,12 @@ class Prediction:
         local_offsets: O_l `(B, U, V, 2)`.
         homography: H `(B, 3, 3)`, float64, reference to source.
         mesh: M^f `= H^-1(M) + O_l`, `(B, U, V, 2)`, float64: where the source's mesh vertices lie in the reference.
-        agreement: how much the matches agree on H, `(B,)` in [0, 1]; None with the head 'regression', which has none.
     """
 
     global_offsets: Tensor
     local_offsets: Tensor
     homography: Tensor
     mesh: Tensor
-    agreement: Tensor | None = None
 
 
 class CrossScale(LearnedAligner):
@@ -138,9 +136,9 @@ class CrossScale(LearnedAligner):
     def predict_from(self, reference: Scales, source: Scales, start: Tensor | None = None) -> Prediction:
         """Like `predict`, from the pictures' `features`."""
         if self.matching is not None:
-            homography, mesh, agreement = self.matching(reference, source, start)
+            homography, mesh = self.matching(reference, source, start)
             offsets = self._global_offsets(homography), (mesh - self.true_mesh(homography)).float()
-            return Prediction(*offsets, homography, mesh, agreement)
+            return Prediction(*offsets, homography, mesh)
         begun = None if start is None else self._global_offsets(start)
         return self.assemble(*self._regress(reference, source, begun))
 
