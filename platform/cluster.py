@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from types import TracebackType
+from typing import ClassVar
 
 from ..methods.errors import InputError
 
@@ -33,12 +34,13 @@ def ray_session(
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 
-    if ray.is_initialized():
-        yield
-        return
+    RayAhead.settle()
     address = address or os.environ.get("RAY_ADDRESS")
     if address:
         _probe(address)
+    if ray.is_initialized():
+        yield
+        return
     try:
         if address:
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=True)
@@ -66,6 +68,8 @@ class RayAhead:
 
     One thread has it from start to end: the kernel ends Ray's processes with the thread that made them.
     """
+
+    _leaving: ClassVar[threading.Thread | None] = None
 
     def __init__(self, address: str | None, *, num_cpus: int | None = None, preload: Sequence[str] = ()) -> None:
         """What to start; see `ray_session`."""
@@ -98,7 +102,15 @@ class RayAhead:
         self.release()
         if kind is None:
             self._thread.join()
-        # Else the error is told at once; the interpreter does not end before its threads.
+        else:  # The error is told at once; the interpreter does not end before its threads.
+            RayAhead._leaving = self._thread
+
+    @classmethod
+    def settle(cls) -> None:
+        """Return when a Ray that an error left behind is down: nobody may take it for one to use."""
+        if cls._leaving is not None and cls._leaving is not threading.current_thread():
+            cls._leaving.join()
+            cls._leaving = None
 
     def _hold(self) -> None:
         try:
