@@ -159,10 +159,18 @@ class CrossScale(LearnedAligner):
             mesh = self.true_mesh(homography) + local_offsets
         return Prediction(global_offsets, local_offsets, homography, mesh)
 
-    def true_mesh(self, homography: Tensor) -> Tensor:
-        """`H^-1(M)` `(B, U, V, 2)`, float64: the mesh that a plane with this homography has."""
-        regular = geometry.regular_mesh(*self.config.mesh, self.size, device=homography.device)
-        return geometry.transform_points(geometry.invert_homography(homography.double()), regular[None])
+    def true_mesh(self, homography: Tensor, displacement: Tensor | None = None) -> Tensor:
+        """`H^-1(M + d(M))` `(B, U, V, 2)`, float64: the mesh that a plane with this homography has.
+
+        Args:
+            homography: `(B, 3, 3)`, reference to source.
+            displacement: d `(B, 2, S, S)`, pixels: how the source is bent on top of it; None for not at all.
+        """
+        vertices = geometry.regular_mesh(*self.config.mesh, self.size, device=homography.device)[None]
+        if displacement is not None:
+            vertices = vertices.expand(len(homography), -1, -1, -1)
+            vertices = vertices + geometry.sample(displacement.double(), vertices).permute(0, 2, 3, 1)
+        return geometry.transform_points(geometry.invert_homography(homography.double()), vertices)
 
     def _homography(self, global_offsets: Tensor) -> Tensor:
         corners = geometry.image_corners(self.size, device=global_offsets.device).expand(len(global_offsets), -1, -1)
@@ -201,7 +209,14 @@ class CrossScale(LearnedAligner):
         if self.matching is not None:
             matching = self.matching.losses(*self.features(*inputs), batch["homography"])
             return {"loss": torch.stack(list(matching.values())).sum(), **matching}
-        prediction = self.predict(*inputs)
+        reference_scales, source_scales = self.features(*inputs)
+        own = None
+        if config.guided is not None and "homography" in batch:
+            own = self.coarse(reference_scales[2], source_scales[2])
+            start = self._guide(own, batch["homography"], config.guided)
+            prediction = self.assemble(*self._regress(reference_scales, source_scales, start))
+        else:
+            prediction = self.predict_from(reference_scales, source_scales)
         parts: dict[str, Tensor] = {}
         with torch.autocast(reference.device.type, enabled=False):
             reference_signed, source_signed = reference.float() * 2 - 1, source.float() * 2 - 1
@@ -217,12 +232,28 @@ class CrossScale(LearnedAligner):
             loss = config.content_weight * parts["content"]
             loss = loss + config.shape_weight * parts["shape"] + config.jnd_weight * parts["jnd"]
             if config.supervision and "homography" in batch:
-                parts["corner"] = self._supervised_loss(prediction, batch["homography"])
+                said = prediction.global_offsets if own is None else own
+                parts["corner"] = self._supervised_loss(
+                    said, prediction.mesh, batch["homography"], batch.get("displacement")
+                )
                 loss = loss + config.supervision * parts["corner"]
         return {"loss": loss, **parts}
 
-    def _supervised_loss(self, prediction: Prediction, true: Tensor) -> Tensor:
-        """Corner and mesh distance from true homographies `(B, 3, 3)`; NaN marks one that is unknown."""
+    def _guide(self, own: Tensor, true: Tensor, noise: float) -> Tensor:
+        """O_g `(B, 4, 2)` of the true homographies `(B, 3, 3)`, with noise; the network's own where they are NaN."""
+        known = true.isfinite().all(dim=(1, 2))
+        identity = torch.eye(3, dtype=true.dtype, device=true.device)
+        offsets = self._global_offsets(torch.where(known[:, None, None], true, identity))
+        offsets = offsets + torch.randn_like(offsets) * (noise / 1000 * self.config.working_size)
+        return torch.where(known[:, None, None], offsets, own.detach().float())
+
+    def _supervised_loss(
+        self, global_offsets: Tensor, mesh: Tensor, true: Tensor, displacement: Tensor | None
+    ) -> Tensor:
+        """Corner and mesh distance from true homographies `(B, 3, 3)`; NaN marks one that is unknown.
+
+        With a displacement `(B, 2, S, S)` the source pixel q shows what the homography leads to at q + d(q).
+        """
         true = true.double()
         known = true.isfinite().all(dim=(1, 2))
         identity = torch.eye(3, dtype=true.dtype, device=true.device)
@@ -230,8 +261,8 @@ class CrossScale(LearnedAligner):
         true = torch.where(known[:, None, None], true, identity)
         corners = geometry.image_corners(self.size, device=true.device)
         true_offsets = geometry.transform_points(true, corners[None]) - corners
-        distance = losses.corner_distance(prediction.global_offsets, true_offsets, self.size)
-        distance = distance + losses.corner_distance(prediction.mesh, self.true_mesh(true), self.size)
+        distance = losses.corner_distance(global_offsets.float(), true_offsets, self.size)
+        distance = distance + losses.corner_distance(mesh, self.true_mesh(true, displacement), self.size)
         return ((distance * known).sum() / known.sum().clamp_min(1)).float()
 
     @torch.inference_mode()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from raylign.methods import geometry
 from raylign.methods.crossscale import CrossScale
+from raylign.methods.crossscale.losses import mesh_positions
+from raylign.methods.errors import InputError
 from tests.methods.small import picture, small_network
 
 PARTS = {"loss", "content", "shape", "jnd"}
@@ -71,6 +74,70 @@ def test_corner_loss_of_the_untrained_network_is_the_true_motion() -> None:
     inverse = geometry.invert_homography(batch["homography"])
     on_mesh = (geometry.transform_points(inverse, regular) - regular).abs().mean() / 6
     assert network.training_step(batch)["corner"].item() == pytest.approx(float(on_corners + on_mesh), rel=1e-5)
+
+
+def bent_batch(count: int, bend: float) -> dict[str, torch.Tensor]:
+    """Like `pair_batch`, the source pixel q showing what lies at q + d(q), d a smooth field of up to `bend` pixels."""
+    batch = pair_batch(count)
+    generator = torch.Generator().manual_seed(5)
+    controls = (torch.rand(count, 2, 4, 4, generator=generator) * 2 - 1) * bend
+    field = F.interpolate(controls, (96, 96), mode="bilinear", align_corners=True)
+    positions = geometry.pixel_grid((96, 96)) + field.permute(0, 2, 3, 1)
+    return {**batch, "source": geometry.sample(batch["source"], positions.float()), "displacement": field}
+
+
+def test_the_true_mesh_of_a_bent_source_explains_it() -> None:
+    network = small_network(mesh=(13, 13))
+    batch = bent_batch(2, 4.0)
+    errors = []
+    for displacement in (None, batch["displacement"]):
+        positions = mesh_positions(network.true_mesh(batch["homography"], displacement), network.size)
+        warped = geometry.sample(batch["source"], positions)
+        mask = geometry.coverage(positions, network.size)[:, None] > 0.999
+        errors.append(float(((warped - batch["reference"]).abs() * mask).sum() / mask.sum()))
+    assert errors[1] < 0.3 * errors[0]
+
+
+def test_a_guided_local_stage_learns_the_bend_and_the_global_one_its_corners() -> None:
+    network = small_network(mesh=(5, 5), supervision=1.0, guided=5.0, norm="batch", centred_correlation=True)
+    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
+    batch = bent_batch(4, 4.0)
+
+    def bend_error() -> float:
+        with torch.no_grad():
+            network.eval()
+            mesh = network.predict(batch["reference"], batch["source"], batch["homography"]).mesh
+            network.train()
+        return float((mesh - network.true_mesh(batch["homography"], batch["displacement"])).norm(dim=-1).mean())
+
+    before = bend_error(), corner_error(network, batch)
+    torch.manual_seed(0)
+    for _ in range(60):
+        optimizer.zero_grad()
+        network.training_step(batch)["loss"].backward()
+        optimizer.step()
+    after = bend_error(), corner_error(network, batch)
+    assert after[0] < 0.7 * before[0]
+    assert after[1] < 0.7 * before[1]
+
+
+def test_a_guide_starts_from_the_known_homographies_alone() -> None:
+    """Samples of unknown homographies go on from the network's own offsets, and give finite losses."""
+    network = small_network(supervision=1.0, guided=0.0)
+    batch = pair_batch()
+    guided = network.training_step(batch)["content"]
+    started = network.predict(batch["reference"], batch["source"], batch["homography"])
+    assert torch.allclose(network._guide(torch.zeros(4, 4, 2), batch["homography"], 0.0), started.global_offsets)
+    batch["homography"][:] = torch.nan
+    unguided = network.training_step(batch)
+    assert all(value.isfinite() for value in unguided.values())
+    assert guided < 0.5 * unguided["content"]
+
+
+@pytest.mark.parametrize("changes", [{"guided": -1.0, "supervision": 1.0}, {"guided": 1.0}])
+def test_a_guide_needs_known_homographies(changes: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="guided"):
+        small_network(**changes)
 
 
 def test_gradients_reach_every_parameter() -> None:
