@@ -6,13 +6,11 @@ a kill at any moment leaves only what those commands leave, which resume by them
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shlex
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from typing import Any
 
 from ..methods.errors import InputError, RaylignError
 from .arguments import parse
+from .children import start_command
 
 NAME = "demo"
 """Name of the demo's training and sweep."""
@@ -165,24 +164,13 @@ def plan(options: DemoOptions) -> dict[str, Step]:
     }
 
 
-def _die_with_parent() -> None:
-    """Have the kernel end a step when the demo itself is killed (Linux), so that nothing goes on unseen."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
-def _start(arguments: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "raylign.platform.cli", *arguments]
-    return subprocess.Popen(command, preexec_fn=_die_with_parent, **options)
-
-
 def run_step(step: Step) -> None:
     """Run one command to its end.
 
     Raises:
         RaylignError: it failed; its own message stands above.
     """
-    process = _start(step.arguments)
+    process = start_command(step.arguments)
     try:
         status = process.wait()
     except BaseException:
@@ -213,7 +201,7 @@ def serve_pair(folder: Path, options: DemoOptions) -> dict[str, Any]:
     print(f"  $ raylign {shlex.join(arguments)}", flush=True)
     log = folder / "serve.log"
     with log.open("wb") as stream:
-        server = _start(arguments, stdout=stream, stderr=stream)
+        server = start_command(arguments, stdout=stream, stderr=stream)
     try:
         deadline = time.monotonic() + 120
         while True:

@@ -84,6 +84,9 @@ class AlignAnswer(BaseModel):
     overlap: float = Field(description="Share of the reference that is covered.")
     seconds: float
     inference: dict[str, Any] = Field(description="The options it was aligned with; empty where the method has none.")
+    sources_used: list[bool] | None = Field(
+        None, description="Which sources went into the result, where the method leaves out what it finds nothing for."
+    )
     image: str = Field(description="The result, PNG in base64.")
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+from ..children import start_command
 
 
 def run_command(arguments: Sequence[str], log: Path) -> str:
@@ -26,12 +27,7 @@ def run_command(arguments: Sequence[str], log: Path) -> str:
     # A file, not a pipe: what a killed command leaves running would hold a pipe open.
     with log.open("ab") as sink, log.open("rb") as source:
         source.seek(0, 2)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "raylign.platform.cli", *arguments],
-            stdout=subprocess.DEVNULL,
-            stderr=sink,
-            preexec_fn=_die_with_parent,
-        )
+        process = start_command(arguments, stdout=subprocess.DEVNULL, stderr=sink)
         try:
             while True:
                 ended = process.poll() is not None
@@ -58,9 +54,3 @@ def _reason(status: int, said: str) -> str:
     if status < 0:
         return f"killed by signal {signal.Signals(-status).name}"
     return lines[-1] if lines else f"exit status {status}"
-
-
-def _die_with_parent() -> None:
-    """Have the kernel end the command when the study is killed (Linux): two must never train in one folder."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
