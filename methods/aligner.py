@@ -96,7 +96,51 @@ def single_source(reference: Tensor, sources: Tensor) -> Tensor:
             f"this method aligns one source with each reference, not sources of shape {tuple(sources.shape)} with "
             f"{len(reference)} references"
         )
-    for name, pictures in (("reference", reference), ("sources", sources)):
+    _check_pictures(reference=reference, sources=sources)
+    return sources[:, 0]
+
+
+def check_set(reference: Tensor, sources: Tensor) -> None:
+    """Refuse what are no references `(B, 3, H, W)` with sources `(B, N, 3, h, w)`, N >= 1.
+
+    Raises:
+        InputError: the tensors have other shapes, hold no pixels, are not float32, or hold numbers that are not finite
+            or far from [0, 1].
+    """
+    if reference.dim() != 4 or reference.shape[1] != 3 or sources.dim() != 5 or sources.shape[2] != 3:
+        raise InputError(
+            f"reference must be (B, 3, H, W) and sources (B, N, 3, h, w), not {tuple(reference.shape)} and "
+            f"{tuple(sources.shape)}"
+        )
+    if len(reference) != len(sources) or sources.shape[1] < 1:
+        raise InputError(
+            f"each reference needs at least one source, and sources of shape {tuple(sources.shape)} are not that for "
+            f"{len(reference)} references"
+        )
+    _check_pictures(reference=reference, sources=sources)
+
+
+def check_frames(frames: Tensor, masks: Tensor) -> None:
+    """Refuse what are no frames `(B, T, 3, H, W)`, T >= 1, with masks `(B, T, 1, H, W)`.
+
+    Raises:
+        InputError: the tensors have other shapes, hold no pixels, or the frames are not float32, or hold numbers that
+            are not finite or far from [0, 1].
+    """
+    if frames.dim() != 5 or frames.shape[1] < 1 or frames.shape[2] != 3:
+        raise InputError(f"frames must be (B, T, 3, H, W) with at least one frame, not {tuple(frames.shape)}")
+    if masks.shape != frames[:, :, :1].shape:
+        raise InputError(f"masks must be {tuple(frames[:, :, :1].shape)}, not {tuple(masks.shape)}")
+    _check_pictures(frames=frames)
+
+
+def _check_pictures(**named: Tensor) -> None:
+    """Refuse pictures without pixels, or with values that are none.
+
+    Raises:
+        InputError: with the name.
+    """
+    for name, pictures in named.items():
         if pictures.numel() == 0:
             raise InputError(f"{name} of shape {tuple(pictures.shape)} has no pixels; give at least one picture")
         if pictures.dtype != torch.float32:
@@ -105,7 +149,6 @@ def single_source(reference: Tensor, sources: Tensor) -> Tensor:
         low, high = (float(extreme) for extreme in torch.aminmax(pictures))
         if not (low >= -0.5 and high <= 1.5):
             raise InputError(f"{name} must be finite and in [0, 1], not from {low:g} to {high:g}; scale or repair it")
-    return sources[:, 0]
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,12 @@ _BUILT_IN: dict[str, MethodEntry] = {
     "crossscale": MethodEntry(
         ".crossscale:CrossScale", "dense cross-scale homography and mesh, JND-guided (learned)", learned=True
     ),
+    "diar": MethodEntry(
+        ".diar:Diar",
+        "homographies of all shots together, then a network that restores (learned)",
+        learned=True,
+        sets=True,
+    ),
     "dis-flow": MethodEntry(".classical.dis_flow:DisFlow", "DIS optical flow"),
     "identity": MethodEntry(".classical.identity:Identity", "leaves the source where it is (lower bound)"),
     "loftr": MethodEntry(

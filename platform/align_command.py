@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
     from ..methods.canvas import Canvas
 
-_REPORT_SIDE = 800
-"""Pictures in the report are shown at no more than this many pixels a side."""
-
 
 @dataclass(frozen=True)
 class AlignOptions:
@@ -57,9 +54,10 @@ class AlignOptions:
     pretrained: tyro.conf.FlagCreatePairsOff[bool] = False
     """Take the published weights from torch's cache, or download them there."""
     save_transform: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
-    """Also write flow (pixels, reference to source), mask, confidence and homography, and which sources were used."""
+    """Also write flow (pixels, reference to source), mask, confidence and homography; of sets which sources were used,
+    and their weights in each pixel."""
     report: Annotated[Path | None, tyro.conf.arg(metavar="FILE.html")] = None
-    """Also write a page that shows before and after."""
+    """Also write a page that shows before and after; of sets each shot as aligned, and which one each pixel is from."""
     canvas: Literal["linear", "seam"] | None = None
     """OUT becomes the panorama of REF and SRC: the frame of REF, made large enough for all of both. Where both show
     something, 'linear' fades from one to the other; 'seam' cuts where they differ least."""
@@ -185,7 +183,10 @@ def _contents(
         np.savez_compressed(buffer, **transform_arrays(aligned))
         contents[options.save_transform] = buffer.getvalue()
     if options.report:
-        contents[options.report] = _report(reference, sources, aligned, canvas, facts).encode()
+        from .align_report import align_page
+
+        lead = _summary(facts | {"out": "Aligned"})
+        contents[options.report] = align_page(reference, sources, aligned, canvas, facts, lead).encode()
     return contents
 
 
@@ -200,47 +201,3 @@ def _summary(facts: dict[str, Any]) -> str:
         f"{facts['out']}: {width} x {height}{where}, {facts['method']}{model}{confidence}{without}, "
         f"overlap {facts['overlap']:.1%}, {facts['seconds']:.2f} s"
     )
-
-
-def _report(
-    reference: Tensor,
-    sources: Sequence[Tensor],
-    aligned: AlignedPicture,
-    canvas: Canvas | None,
-    facts: dict[str, Any],
-) -> str:
-    """A self-contained page: the reference over each source as it came, and over the result; and the canvas."""
-    from . import report
-
-    size = (reference.shape[1], reference.shape[2])
-    below = _preview(reference, size)
-    before = [
-        report.slider(_preview(source, size), below, f"reference (left) and source {number} as it came (right)")
-        for number, source in enumerate(sources, start=1)
-    ]
-    after = report.slider(_preview(aligned.image, size), below, "reference (left) and result (right)")
-    rows = [(name, json.dumps(value) if isinstance(value, list | dict) else value) for name, value in facts.items()]
-    sections = [("Before", "\n".join(before)), ("After", after)]
-    if canvas is not None:
-        picture = _preview(canvas.image, (canvas.image.shape[1], canvas.image.shape[2]))
-        sections.append(("Canvas", report.picture(picture, "reference and source, all of both")))
-    return report.page(
-        "Before and after",
-        [*sections, ("Facts", report.table(("fact", "value"), rows))],
-        lead=_summary(facts | {"out": "Aligned"}),
-    )
-
-
-def _preview(image: Tensor, size: tuple[int, int]) -> bytes:
-    """A PNG of `image` on a canvas of `size` (height, width), pixel on pixel, scaled down for a page."""
-    import torch
-
-    height, width = size
-    canvas = torch.zeros(3, height, width)
-    rows, columns = min(height, image.shape[1]), min(width, image.shape[2])
-    canvas[:, :rows, :columns] = image[:, :rows, :columns]
-    scale = _REPORT_SIDE / max(size)
-    if scale < 1:
-        small = (max(1, round(height * scale)), max(1, round(width * scale)))
-        canvas = torch.nn.functional.interpolate(canvas[None], small, mode="bilinear", antialias=True)[0]
-    return encode_image(canvas)

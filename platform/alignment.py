@@ -77,11 +77,17 @@ class AlignedPicture:
     """What `--json` and the service tell, ready for JSON: method, model, sizes `[width, height]`, confidence, reliable,
     homography (a list of them for several sources, null for one that was left out), overlap (the covered share of the
     reference), seconds; inference (the options it was aligned with, empty for a method that has none); sources_used (a
-    list of booleans), where the method leaves out what it finds nothing for."""
+    list of booleans), where the method leaves out what it finds nothing for; source_confidence (a list), where it has
+    one for each source."""
     used: Tensor | None = None
     """`(N,)`, bool, which sources went into the image, where the method leaves out what it finds nothing for."""
     transform: Transform | None = None
     """Where any point of the reference plane lies in the source, where the method knows; on the method's device."""
+    weights: Tensor | None = None
+    """`(N + 1, H, W)`, of any precision, the part of the reference (first) and of each source in each pixel of the
+    image, where the method tells it; they sum to 1."""
+    source_confidence: Tensor | None = None
+    """`(N,)` in [0, 1], of each source, where a method for sets has one."""
 
 
 def choose_model(
@@ -252,7 +258,8 @@ def same_everywhere(threads: int) -> Iterator[None]:
 
 
 def _check_finite(alignment: Alignment, choice: ModelChoice) -> None:
-    told = (alignment.image, alignment.mask, alignment.homography, alignment.flow, alignment.confidence)
+    told = [alignment.image, alignment.mask, alignment.homography, alignment.flow, alignment.confidence]
+    told.append(alignment.extras.get("weights"))
     if not all(bool(tensor.isfinite().all()) for tensor in told if tensor is not None):
         raise RaylignError(
             f"'{choice.name}' gave numbers that are not finite for these pictures; choose another method or model"
@@ -277,6 +284,7 @@ def _picture(
     used = None if frames_used is None else frames_used[0, 1:].cpu()
     if homography is not None and used is not None:
         homography = homography.masked_fill(~used[:, None, None], math.nan)
+    weights, sure = alignment.extras.get("weights"), alignment.extras.get("source_confidence")
     told = None if homography is None else [each.tolist() if each.isfinite().all() else None for each in homography]
     return AlignedPicture(
         image=alignment.image[0].float().cpu(),
@@ -299,9 +307,12 @@ def _picture(
             "seconds": round(seconds, 4),
             "inference": told_inference(aligner),
         }
-        | ({} if used is None else {"sources_used": used.tolist()}),
+        | ({} if used is None else {"sources_used": used.tolist()})
+        | ({} if sure is None else {"source_confidence": [round(each, 6) for each in sure[0].tolist()]}),
         used=used,
         transform=alignment.transform,
+        weights=None if weights is None else weights[0, :, 0].cpu(),
+        source_confidence=None if sure is None else sure[0].float().cpu(),
     )
 
 

@@ -19,7 +19,8 @@ def transform_arrays(aligned: AlignedPicture) -> dict[str, NDArray[np.generic]]:
     Returns:
         `flow (N, 2, H, W)` float32 in pixels, reference to source; `mask (H, W)` bool; `confidence`, NaN where the
         method has none; `homography (N, 3, 3)` float64 where the method has one; `used (N,)` bool where the method
-        leaves out sources that it finds nothing for: their flow and homography are NaN.
+        leaves out sources that it finds nothing for: their flow and homography are NaN; `weights (N + 1, H, W)`
+        float16, where the method tells them: the part of the reference (first) and of each source in each pixel.
 
     Raises:
         InputError: the method tells neither a flow nor a homography.
@@ -46,4 +47,6 @@ def transform_arrays(aligned: AlignedPicture) -> dict[str, NDArray[np.generic]]:
         arrays["homography"] = (aligned.homography[0] if single else aligned.homography).numpy()
     if aligned.used is not None:
         arrays["used"] = (aligned.used[0] if single else aligned.used).numpy()
+    if aligned.weights is not None:
+        arrays["weights"] = aligned.weights.half().numpy()
     return arrays

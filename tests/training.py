@@ -30,7 +30,17 @@ SMALL_MODELS: dict[str, dict[str, Any]] = {
         "trunk": 32,
         "linear": (64, 32),
         "supervision": 1.0,
-    }
+    },
+    "diar": {
+        "width": 8,
+        "heads": 2,
+        "blocks": 2,
+        "window": 4,
+        "working_size": 64,
+        "backbone_layers": 1,
+        "descriptor": 16,
+        "descriptor_share": 0.5,
+    },
 }
 """Small enough for some hundred steps in a test, with all that the method trains. A new method adds its own."""
 
@@ -38,7 +48,9 @@ SMALL_MODELS: dict[str, dict[str, Any]] = {
 def small_spec(method: str, url: str, **loop: Any) -> TrainingSpec:
     """A short training in float32."""
     options = {"epochs": 4, "steps_per_epoch": 2, "batch_size": 4, "lr": 1e-3, "val_pairs": 2, "precision": "fp32"}
-    return TrainingSpec(method, url, LoopOptions(**{**options, **loop}), model=SMALL_MODELS[method])
+    return TrainingSpec(
+        method, url, LoopOptions(**{**options, **loop}), model=SMALL_MODELS[method], augment={"frames": 3}
+    )
 
 
 class WorkerReporter(PlainReporter):

@@ -97,6 +97,13 @@ _SPACES: dict[str, dict[str, dict[str, Range]]] = {
             "model.jnd_weight": Real(0.01, 10.0, log=True),
         },
     },
+    "diar": {
+        "default": {
+            "model.aggregation": Choice(("softmax", "average", "deepsets")),
+            "model.temporal_window": Integer(1, 3),
+            "loop.lr": Real(1e-5, 3e-3, log=True),
+        },
+    },
 }
 
 

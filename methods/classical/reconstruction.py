@@ -8,8 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..aligner import Aligner, Alignment
-from ..errors import InputError
+from ..aligner import Aligner, Alignment, check_frames, check_set
 from ..registry import load
 
 
@@ -54,12 +53,9 @@ class SetAligner(Aligner):
             `(B, 3, H, W)`, float32 in [0, 1]; zero where no frame is known.
 
         Raises:
-            InputError: the tensors have other shapes.
+            InputError: the tensors have other shapes, or are not float32 in [0, 1].
         """
-        if frames.dim() != 5 or frames.shape[1] < 1 or frames.shape[2] != 3:
-            raise InputError(f"frames must be (B, T, 3, H, W) with at least one frame, not {tuple(frames.shape)}")
-        if masks.shape != frames[:, :, :1].shape:
-            raise InputError(f"masks must be {tuple(frames[:, :, :1].shape)}, not {tuple(masks.shape)}")
+        check_frames(frames, masks)
         known = masks > 0.5
         return self.merge(frames, known).float().clamp(0, 1) * known.any(dim=1)
 
@@ -74,13 +70,10 @@ class SetAligner(Aligner):
         large pictures it would be most of the memory.
 
         Raises:
-            InputError: the tensors are not references `(B, 3, H, W)` with sources `(B, N, 3, h, w)`, N >= 1.
+            InputError: the tensors are not references `(B, 3, H, W)` with sources `(B, N, 3, h, w)`, N >= 1, of float32
+                in [0, 1].
         """
-        if reference.dim() != 4 or sources.dim() != 5 or len(reference) != len(sources) or sources.shape[1] < 1:
-            raise InputError(
-                f"reference must be (B, 3, H, W) and sources (B, N, 3, h, w) with at least one source, not "
-                f"{tuple(reference.shape)} and {tuple(sources.shape)}"
-            )
+        check_set(reference, sources)
         frames, masks = [reference], [torch.ones_like(reference[:, :1])]
         homographies, confidences = [], []
         for source in sources.split(1, dim=1):

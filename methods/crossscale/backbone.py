@@ -57,7 +57,7 @@ class Backbone(nn.Module):
         """Features of `images (B, 3, S, S)` in [0, 1] at strides 4, 8 (fine) and 16 (coarse)."""
         if self.per_picture:
             # The bound keeps the noise of a flat channel small: 0.03 is some 8 grey levels.
-            deviation = images.std(dim=(2, 3), keepdim=True).clamp_min(0.03)
+            deviation = images.std(dim=(2, 3), correction=0, keepdim=True).clamp_min(0.03)
             normalised = (images - images.mean(dim=(2, 3), keepdim=True)) / deviation
         else:
             # The paper is silent; pretrained weights know ImageNet's mean and deviation.

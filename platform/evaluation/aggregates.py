@@ -48,8 +48,15 @@ def without_untold(results: Sequence[CaseResult]) -> list[CaseResult]:
 
 
 def errors_of(results: Sequence[CaseResult], metric: str) -> NDArray[np.float64]:
-    """The values of a metric of the cases that have it; infinite for failed cases."""
-    return np.array([math.inf if r.failed else r.metrics[metric] for r in results if metric in r.metrics])
+    """The values of a metric of the cases that have it; infinite for failed cases. Of a set the corner errors of each
+    source, so that sets compare with their pairs."""
+    errors: list[float] = []
+    for result in results:
+        if metric == "corner_error" and metric in result.metrics and result.frame_errors:
+            errors += result.frame_errors
+        elif metric in result.metrics:
+            errors.append(math.inf if result.failed else result.metrics[metric])
+    return np.array(errors)
 
 
 def curve_area(errors: ArrayLike, limit: float) -> float:

@@ -19,7 +19,8 @@ class CaseTruth:
         picture: `(3, H, W)` in [0, 1], what the aligned picture should be. For a pair the content of the source from
             the view of the reference, in the source's light; for a set the undisturbed picture. Where a dataset has
             none, pairs are compared with the reference itself, as the UDIS protocol does.
-        homography: `(3, 3)`, float64, reference pixels to source pixels.
+        homography: `(3, 3)`, float64, reference pixels to source pixels; of a set `(N, 3, 3)`, to those of each
+            source.
         flow: `(2, H, W)`, float32, pixels, reference to source; NaN where unknown.
         occlusion: bool `(H, W)`, true where the reference pixel's point is hidden in the source.
         dynamic: bool `(H, W)`, true where something moves by itself.
@@ -47,7 +48,7 @@ class Case:
         subset: difficulty or group (`easy`, `S`, `illumination`), empty where there is none.
         task: see `results.Task`.
         reference: `(3, H, W)` in [0, 1].
-        sources: each `(3, h, w)` in [0, 1]; one for a pair.
+        sources: each `(3, h, w)` in [0, 1]; one for a pair; none for a set of a single shot.
         truth: the right answer.
     """
 
@@ -62,8 +63,11 @@ class Case:
 
     @cached_property
     def true_flow(self) -> Tensor | None:
-        """`(2, H, W)`, pixels, NaN where unknown: the true flow, or that of the true homography inside the source."""
-        if self.truth.flow is not None or self.truth.homography is None:
+        """`(2, H, W)`, pixels, NaN where unknown: the true flow, or that of the true homography inside the source.
+
+        Sets have none.
+        """
+        if self.task != "pair" or self.truth.flow is not None or self.truth.homography is None:
             return self.truth.flow
         (height, width), (source_height, source_width) = self.reference.shape[1:], self.sources[0].shape[1:]
         return flow_inside(homography_flow(self.truth.homography, (height, width)), (source_height, source_width))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..report import pareto_front
-from .aggregates import reliability
+from .aggregates import errors_of, reliability
 from .axes import Axes, Scale, fitted
 from .compare import by_place
 from .results import BY_NAME, CaseResult, Metric
@@ -70,10 +69,11 @@ def error_curves(results: Iterable[CaseResult], methods: Sequence[str]) -> list[
             shares = {}
             for method, cases in group.items():
                 known = [case for case in cases.values() if truth in case.known]
-                errors = sorted(case.metrics[name] for case in known if name in case.metrics and not case.failed)
-                errors = [error for error in errors if math.isfinite(error)]
-                if errors:
-                    shares[method] = (np.array(errors), len(known))
+                errors = errors_of(known, name)
+                total = len(errors) + sum(name not in case.metrics for case in known)
+                errors = np.sort(errors[np.isfinite(errors)])
+                if len(errors):
+                    shares[method] = (errors, total)
             if shares:
                 charts.append(_curves(f"{dataset}, {TASKS[task]}: {name}", shares, BY_NAME[name], methods))
     return charts

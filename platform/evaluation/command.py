@@ -33,7 +33,8 @@ class EvaluateOptions:
     """Measure methods and checkpoints on datasets, all under one protocol.
 
     Pair methods are measured on the pairs (0, k) of a dataset, methods that take sets (mean, median, ...) on whole
-    sequences with a true picture: as they are, and brought together by the true homographies. Run the same command
+    sequences: as they are, and, where the true picture is known, brought together by the true homographies; of datasets
+    of pairs on these, by the homography alone. Run the same command
     again to go on after an interruption; what is measured already is not measured again.
     """
 
@@ -49,6 +50,9 @@ class EvaluateOptions:
     """At most so many cases of each dataset and task, evenly spread."""
     tasks: Annotated[tuple[Task, ...], tyro.conf.arg(metavar="TASK [TASK ...]")] = ("pair", "set", "aligned")
     """What to measure: pairs; sets of shots; sets that are aligned already."""
+    lengths: Annotated[tuple[int, ...], tyro.conf.arg(metavar="T [T ...]")] = ()
+    """Measure sets (tasks set and aligned) at each of these numbers of shots instead of whole: the first T of each
+    sequence, the reference counted. Sequences with fewer shots are left out; pairs are measured as ever."""
     name: str = "default"
     """Name of the run folder, runs/evaluate/NAME."""
     workers: int | None = None
@@ -82,6 +86,8 @@ class EvaluateOptions:
     markdown: tuple[Path, ...] = ()
     """Write an overview and the table as Markdown to these files; a file with the lines '<!-- overview -->' and
     '<!-- /overview -->' keeps what stands around them and gets the overview between them."""
+    chart: Path | None = None
+    """With --lengths: draw RMSE, PSNR and SSIM over the number of shots into this file, .png or .svg."""
     html: Path | None = None
     """Write the report, which is in the run folder anyway, to this file as well."""
     tracking_uri: str | None = None
@@ -109,15 +115,21 @@ class EvaluateOptions:
                 raise InputError(f"{flag} must be at least {least}")
         if not self.data and self.paper is None:
             raise InputError("--data is missing; give one or more datasets")
-        for path in (self.json, self.csv, self.latex, *self.markdown, self.html):
+        if any(length < 1 for length in self.lengths):
+            raise InputError("--lengths must be at least 1; the reference is the first shot")
+        if self.chart is not None and not self.lengths:
+            raise InputError("--chart draws over the number of shots; give --lengths T [T ...] too")
+        if self.chart is not None and self.chart.suffix.lower() not in (".png", ".svg"):
+            raise InputError(f"--chart {self.chart}: the name must end in .png or .svg")
+        for path in (self.json, self.csv, self.latex, *self.markdown, self.html, self.chart):
             if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
                 raise InputError(f"{path} cannot be written: it is a folder, or its folder does not exist")
 
 
 _CHANGE_NO_NUMBER = frozenset(
     {
-        *("json", "csv", "latex", "markdown", "html", "tracking_uri", "name", "fresh", "compare", "paper", "gallery"),
-        *("address", "workers"),
+        *("json", "csv", "latex", "markdown", "chart", "html", "tracking_uri", "name", "fresh", "compare", "paper"),
+        *("gallery", "address", "workers"),
     }
 )
 """Options that the settings of a table do not tell."""
@@ -145,7 +157,7 @@ def main(arguments: list[str]) -> int:
         with open_farm(work, FarmOptions(options.workers, options.gpus_per_worker), ray) as farm:
             evaluation = _evaluate(options, work, farm)
             comparison = None if paper is None else beside(paper, evaluation.rows, evaluation.settings)
-            write_tables(evaluation, options.json, options.csv, options.latex, options.markdown)
+            write_tables(evaluation, options.json, options.csv, options.latex, options.markdown, options.chart)
             try:
                 _tell(options, evaluation)
                 if comparison is not None:
@@ -191,14 +203,15 @@ def _evaluate(options: EvaluateOptions, work: WorkOptions, farm: Farm) -> Evalua
 
     from ..tracking import tracking_uri
     from .aggregates import fire_note
-    from .datasets import SCORED, EvaluationSet, choose_datasets
+    from .datasets import SCORED, choose_datasets, open_sets
     from .evaluate import evaluate, make_plan
     from .models import choose_models
     from .outputs import Evaluation, load_mlflow
     from .store import Parts
     from .summary import summarise
 
-    datasets = [EvaluationSet(each) for each in choose_datasets(options.data, options.split, options.limit)]
+    choices = choose_datasets(options.data, options.split, options.limit, options.lengths)
+    datasets = open_sets(choices)
     models, left_out = choose_models(
         options.methods,
         weights=options.weights,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -43,15 +43,22 @@ class DatasetChoice:
     """None means all samples."""
     limit: int | None = None
     """At most so many cases of each task, evenly spread."""
+    tasks: tuple[Task, ...] = TASKS
+    """What is taken from it."""
+    length: int | None = None
+    """Of each sequence the first so many shots, the reference counted, and none of shorter ones. None takes all."""
 
 
-def choose_datasets(texts: Sequence[str], split: str, limit: int | None) -> list[DatasetChoice]:
-    """Turn `--data`, `--split` and `--limit` into datasets.
+def choose_datasets(
+    texts: Sequence[str], split: str, limit: int | None, lengths: Sequence[int] = ()
+) -> list[DatasetChoice]:
+    """Turn `--data`, `--split`, `--limit` and `--lengths` into datasets.
 
     Args:
         texts: paths or URLs; `URL#SPLIT` takes another split than `split`.
         split: the split of all others.
         limit: see `DatasetChoice`.
+        lengths: sets are taken once for each of them, as datasets of their own, `LABEL@LENGTH`; pairs only once.
 
     Raises:
         InputError: a dataset is given twice.
@@ -69,7 +76,45 @@ def choose_datasets(texts: Sequence[str], split: str, limit: int | None) -> list
         if any((each.url, each.split) == (choice.url, choice.split) for each in choices):
             raise InputError(f"--data: {text} is given twice")
         choices.append(choice)
-    return choices
+    if not lengths:
+        return choices
+    by_length: list[DatasetChoice] = []
+    for choice in choices:
+        by_length.append(replace(choice, tasks=("pair",)))
+        for length in sorted(set(lengths)):
+            label = f"{choice.label}@{length}"
+            by_length.append(replace(choice, label=label, tasks=("set", "aligned"), length=length))
+    return by_length
+
+
+class Scenes:
+    """The samples of one split of a dataset, the last one kept: cases of one sequence come one after the other."""
+
+    def __init__(self, url: str, split: str | None) -> None:
+        """Open the dataset.
+
+        Raises:
+            DatasetError: it is missing or damaged.
+        """
+        self.samples = Samples(url, split)
+        self._last: tuple[int, Sample] | None = None
+        self._together: tuple[int, tuple[list[Tensor], Tensor]] | None = None
+
+    def sample(self, position: int) -> Sample:
+        """One sample.
+
+        Raises:
+            DatasetError: its files are damaged.
+        """
+        if self._last is None or self._last[0] != position:
+            self._last = position, self.samples[position]
+        return self._last[1]
+
+    def brought_together(self, position: int) -> tuple[list[Tensor], Tensor]:
+        """`_brought_together` of one sample."""
+        if self._together is None or self._together[0] != position:
+            self._together = position, _brought_together(self.sample(position))
+        return self._together[1]
 
 
 @dataclass(frozen=True)
@@ -84,34 +129,46 @@ class Entry:
 class EvaluationSet:
     """The cases of one dataset, by index; decoded where they are asked for."""
 
-    def __init__(self, choice: DatasetChoice) -> None:
+    def __init__(self, choice: DatasetChoice, scenes: Scenes | None = None) -> None:
         """Open the dataset.
+
+        Args:
+            choice: which.
+            scenes: its samples, where they are open already.
 
         Raises:
             DatasetError: it is missing, damaged, or its split holds nothing that can be aligned.
         """
         self.choice = choice
-        self.samples = Samples(choice.url, choice.split)
+        self.scenes = scenes or Scenes(choice.url, choice.split)
+        self.samples = self.scenes.samples
         self.entries: dict[Task, list[Entry]] = {}
         for entry in self._entries():
-            self.entries.setdefault(entry.task, []).append(entry)
-        if not self.entries:
+            if entry.task in choice.tasks:
+                self.entries.setdefault(entry.task, []).append(entry)
+        if not self.entries and choice.length is None:
             raise DatasetError(
                 f"split '{choice.split}' of {choice.url} has no pair: every sample has a single frame; choose another"
             )
         if choice.limit is not None:
             for task, entries in self.entries.items():
                 self.entries[task] = [entries[k] for k in spread(len(entries), choice.limit)]
-        self._last: tuple[int, Sample] | None = None
 
     def _entries(self) -> list[Entry]:
         entries: list[Entry] = []
         for position in range(len(self.samples)):
             frames = len(self.samples.frame_names(position))
             entries += [Entry("pair", position, k) for k in range(1, frames)]
-            if self.samples.reader.info.kind == "sequence" and frames > 1 and self.samples.gt_name(position):
-                entries += [Entry("set", position), Entry("aligned", position)]
+            if self.kind == "sequence" and frames > 1 and frames >= (self.choice.length or 0):
+                entries.append(Entry("set", position))
+                if self.samples.gt_name(position):
+                    entries.append(Entry("aligned", position))
         return entries
+
+    @property
+    def kind(self) -> str:
+        """`pair` or `sequence`."""
+        return self.samples.reader.info.kind
 
     @property
     def layout(self) -> str:
@@ -130,6 +187,7 @@ class EvaluationSet:
             "label": self.choice.label,
             "url": self.choice.url,
             "split": self.choice.split,
+            **({} if self.choice.length is None else {"length": self.choice.length}),
             "layout": self.layout,
             **({"subsets": "score"} if self.layout in SCORED else {}),
             "generator": info.generator,
@@ -147,6 +205,7 @@ class EvaluationSet:
         """
         reader = self.samples.reader
         content = [asdict(reader.info), self.choice.split, self.choice.limit, reader.keys, self._stamps()]
+        content += [] if self.choice.length is None else [self.choice.length]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def _stamps(self) -> list[Any]:
@@ -176,15 +235,18 @@ class EvaluationSet:
             DatasetError: its files are damaged.
         """
         entry = self.entries[task][index]
-        sample = self._sample(entry.position)
+        sample = self.scenes.sample(entry.position)
         reference = float_image(sample.frames[0])
         if task == "pair":
             sources = [float_image(sample.frames[entry.frame])]
             truth = self._pair_truth(sample, entry)
         elif task == "set":
-            sources, truth = [float_image(frame) for frame in sample.frames[1:]], CaseTruth(_picture(sample))
+            sources = [float_image(frame) for frame in sample.frames[1 : self.choice.length]]
+            truth = CaseTruth(_picture(sample), homography=_homographies(sample, len(sources)))
         else:
-            sources, masks = _brought_together(sample)
+            sources, masks = self.scenes.brought_together(entry.position)
+            count = len(sample.frames) if self.choice.length is None else self.choice.length
+            sources, masks = sources[: count - 1], masks[:count]
             truth = CaseTruth(_picture(sample), masks=masks)
         several = task == "pair" and len(sample.frames) > 2
         suffix = f":{entry.frame}" if several else ""
@@ -199,15 +261,9 @@ class EvaluationSet:
             truth=truth,
         )
 
-    def _sample(self, position: int) -> Sample:
-        """The pairs of a sequence come one after the other: it is decoded once for them."""
-        if self._last is None or self._last[0] != position:
-            self._last = position, self.samples[position]
-        return self._last[1]
-
     def _pair_truth(self, sample: Sample, entry: Entry) -> CaseTruth:
         homography = sample.homography(0, entry.frame)
-        if self.samples.reader.info.kind == "sequence":
+        if self.kind == "sequence":
             # The undisturbed picture shows neither frame's light: frames are compared with each other.
             return CaseTruth(homography=homography)
         dense = self.samples.truth(entry.position, ("flow", "occlusion", "dynamic"))
@@ -221,8 +277,35 @@ class EvaluationSet:
         )
 
 
+def open_sets(choices: Sequence[DatasetChoice]) -> list[EvaluationSet]:
+    """The datasets, but for lengths that no sequence of theirs has.
+
+    Raises:
+        DatasetError: one is missing, damaged or holds nothing that can be aligned.
+        InputError: none has sequences of a length.
+    """
+    scenes: dict[tuple[str, str | None], Scenes] = {}
+    found: list[EvaluationSet] = []
+    for choice in choices:
+        place = choice.url, choice.split
+        if place not in scenes:
+            scenes[place] = Scenes(*place)
+        found.append(EvaluationSet(choice, scenes[place]))
+    for length in {choice.length for choice in choices if choice.length is not None}:
+        if not any(each.entries for each in found if each.choice.length == length):
+            raise InputError(f"--lengths {length}: no dataset has a sequence of so many shots; leave it out")
+    return [each for each in found if each.entries or each.choice.length is None]
+
+
 def _picture(sample: Sample) -> Tensor | None:
     return None if sample.gt is None else float_image(sample.gt)
+
+
+def _homographies(sample: Sample, sources: int) -> Tensor | None:
+    """`(N, 3, 3)` from the reference to each of the first sources, None where unknown or where there is none."""
+    if sample.homographies is None or sources == 0:
+        return None
+    return sample.homographies[1 : sources + 1]
 
 
 def _brought_together(sample: Sample) -> tuple[list[Tensor], Tensor]:

@@ -36,7 +36,7 @@ class Drawing:
         aligned = None if self.failed else worker.align(self.job, case)
         return Drawn(
             thumbnail(case.target if case.task != "pair" else case.reference),
-            thumbnail(case.sources[0]),
+            thumbnail(case.sources[0] if case.sources else case.reference),
             None if aligned is None else thumbnail(aligned.image),
         )
 

@@ -33,7 +33,10 @@ class Plan:
 
 
 def make_plan(models: Sequence[ModelChoice], datasets: Sequence[EvaluationSet], tasks: Sequence[Task]) -> Plan:
-    """Which model is measured on what: pair methods on pairs, methods that take sets on sets.
+    """Which model is measured on what: pair methods on pairs, methods that take sets on sets, and on the pairs of
+    datasets of pairs.
+
+    The lengths of one sequence stand together, so that a worker reads it once.
 
     Raises:
         InputError: nothing is left to measure.
@@ -41,19 +44,34 @@ def make_plan(models: Sequence[ModelChoice], datasets: Sequence[EvaluationSet], 
     jobs: list[Job] = []
     left_out: dict[str, str] = {}
     for model in models:
-        own: tuple[Task, ...] = ("set", "aligned") if takes_sets(model.method) else ("pair",)
+        sets = takes_sets(model.method)
         before = len(jobs)
-        for dataset in datasets:
-            for task in [each for each in own if each in tasks]:
-                for first in range(0, dataset.count(task), JOB_CASES[task]):
-                    count = min(JOB_CASES[task], dataset.count(task) - first)
-                    jobs.append(Job(model, dataset.choice, task, first, count))
+        for group in _by_place(datasets):
+            found: list[tuple[int, Job]] = []
+            for dataset in group:
+                own: tuple[Task, ...] = ("set", "aligned") if sets and dataset.kind == "sequence" else ("pair",)
+                for task in [each for each in own if each in tasks]:
+                    for first in range(0, dataset.count(task), JOB_CASES[task]):
+                        count = min(JOB_CASES[task], dataset.count(task) - first)
+                        position = dataset.entries[task][first].position
+                        found.append((position, Job(model, dataset.choice, task, first, count)))
+            if len(group) > 1:
+                found.sort(key=lambda each: each[0])
+            jobs += [job for _, job in found]
         if len(jobs) == before:
-            needs = "sets of shots with a true picture" if takes_sets(model.method) else "pairs"
+            needs = "sets of shots, or pairs" if sets else "pairs"
             left_out[model.name] = f"it aligns {needs}, and the datasets and tasks chosen have none"
     if not jobs:
         raise InputError(f"nothing to measure: {'; '.join(f'{name}: {why}' for name, why in left_out.items())}")
     return Plan(jobs, left_out)
+
+
+def _by_place(datasets: Sequence[EvaluationSet]) -> list[list[EvaluationSet]]:
+    """Datasets that are the same samples at different lengths, together."""
+    groups: dict[tuple[str, str | None], list[EvaluationSet]] = {}
+    for dataset in datasets:
+        groups.setdefault((dataset.choice.url, dataset.choice.split), []).append(dataset)
+    return list(groups.values())
 
 
 def evaluate(

@@ -16,6 +16,7 @@ from ..alignment import AlignedPicture
 from .cases import Case
 from .lpips import LEAST_SIDE
 from .pictures import SSIM_WINDOW, ghosting_score, picture_metrics, region_psnr
+from .shots import SHOTS, shot_metrics
 from .transforms import (
     end_point_error,
     homography_flow,
@@ -28,6 +29,7 @@ from .transforms import (
 if TYPE_CHECKING:
     from .lpips import Lpips
 
+PICTURES = ("psnr", "ssim", "psnr_overlap", "ssim_overlap", "overlap", "rmse", "lpips", "ghosting")
 CORNERS = ("corner_error", "auc3", "auc5", "auc10", "e1", "e2")
 POINTS = ("point_error", "mee", "mae", "success", "auc", "mauc")
 
@@ -35,7 +37,8 @@ POINTS = ("point_error", "mee", "mae", "success", "auc", "mauc")
 def measure(case: Case, aligned: AlignedPicture | None, lpips: Lpips | None = None) -> dict[str, float]:
     """Every metric of a case that its truth and the method's answer allow, but not what the alignment cost.
 
-    Pictures are compared with `Case.target`. Pairs are also measured by what the method tells of its transform:
+    Pictures are compared with `Case.target`; a set without a true picture is measured by `shot_metrics` instead. Pairs
+    are also measured by what the method tells of its transform:
 
     - corners: by its homography alone; what a flow does to the corners is not defined where they leave the source.
     - epe: by its flow, or the flow of its homography, against the true flow; where only a true homography is known,
@@ -43,10 +46,14 @@ def measure(case: Case, aligned: AlignedPicture | None, lpips: Lpips | None = No
     - control points: by its homography, unless its flow says more than that (`is_planar`); then by the flow, which is
       what moved the picture.
 
+    Sets that are not aligned yet are measured by the corners of each source, as if it were a pair with the reference; a
+    source that the method left out counts as one of which nothing was found.
+
     Args:
         case: with pictures on the CPU.
         aligned: what the method made of it; None where it failed. A failure is measured as no alignment: for a pair
-            the source as it lies, with the identity as homography; for the other tasks the reference.
+            the source as it lies, with the identity as homography; for the other tasks the reference, and for each
+            source of a set the identity.
         lpips: None leaves its column out.
 
     Returns:
@@ -55,6 +62,8 @@ def measure(case: Case, aligned: AlignedPicture | None, lpips: Lpips | None = No
     """
     if aligned is None:
         aligned = _no_alignment(case)
+    if case.task == "set" and case.truth.picture is None:
+        return shot_metrics(case, aligned) | _corner_metrics(case, aligned)
     truth, image, mask = case.truth, aligned.image, aligned.mask
     metrics = picture_metrics(case.target, image, mask)
     metrics["ghosting"] = ghosting_score(case.target, image, mask)
@@ -67,7 +76,30 @@ def measure(case: Case, aligned: AlignedPicture | None, lpips: Lpips | None = No
                 metrics[name] = value
     if case.task == "pair":
         metrics |= _transform_metrics(case, aligned)
+    if case.task == "set":
+        metrics |= _corner_metrics(case, aligned)
     return metrics
+
+
+def frame_errors(case: Case, aligned: AlignedPicture | None) -> tuple[float, ...]:
+    """Corner error of each source of a set, in pixels, see `CaseResult.frame_errors`; empty where none is known.
+
+    Args:
+        case: what was aligned.
+        aligned: None where the method failed.
+    """
+    if case.task != "set" or case.truth.homography is None:
+        return ()
+    if aligned is None:
+        return (math.inf,) * len(case.sources)
+    if aligned.homography is None:
+        return ()
+    found = zip(
+        _corners_of_sources(case.truth.homography, aligned.homography, _size(case.reference)),
+        aligned.homography,
+        strict=True,
+    )
+    return tuple(each["corner_error"] if bool(matrix.isfinite().all()) else math.inf for each, matrix in found)
 
 
 def motion_percent(case: Case) -> float | None:
@@ -86,7 +118,7 @@ def motion_percent(case: Case) -> float | None:
     return 100 * float(lengths.mean()) / math.hypot(*case.reference.shape[1:])
 
 
-def why_missing(metric: str, known: Collection[str], told: Collection[str], lpips: bool) -> str:
+def why_missing(metric: str, known: Collection[str], told: Collection[str], lpips: bool, task: str = "pair") -> str:
     """Why no case of a method on a dataset has a value: one short sentence for the table.
 
     Args:
@@ -94,7 +126,16 @@ def why_missing(metric: str, known: Collection[str], told: Collection[str], lpip
         known: fields of `CaseTruth` that the cases have.
         told: what the method told: `homography`, `flow`, `confidence`.
         lpips: whether LPIPS had weights.
+        task: of the cases.
     """
+    if task == "set" and "picture" not in known and metric in (*PICTURES, "psnr_occluded", "psnr_dynamic"):
+        return "the dataset has no true pictures"
+    if metric in SHOTS:
+        return _why_no_shots(metric, known, told, task)
+    if task != "pair" and metric in (*POINTS, "epe"):
+        return "it is measured on pairs only"
+    if task == "aligned" and metric in (*CORNERS, "confidence_ece"):
+        return "there is nothing to align"
     if metric == "lpips" and not lpips:
         return "no LPIPS weights; give --lpips-weights FILE"
     if metric == "lpips":
@@ -121,6 +162,14 @@ def why_missing(metric: str, known: Collection[str], told: Collection[str], lpip
     return "no case was measured"
 
 
+def _why_no_shots(metric: str, known: Collection[str], told: Collection[str], task: str) -> str:
+    if task != "set" or "picture" in known:
+        return "it is for sets without a true picture"
+    if "homography" not in told:
+        return "the method tells no homography"
+    return "there is a single shot, or the median is flat" if metric == "sharpness" else "there is a single shot"
+
+
 def _why_no_region(region: str, known: Collection[str]) -> str:
     if region not in known:
         return (
@@ -134,14 +183,31 @@ def _why_no_region(region: str, known: Collection[str]) -> str:
 def _no_alignment(case: Case) -> AlignedPicture:
     """What a method that failed is measured as."""
     facts = {"method": "none"}
+    still = torch.eye(3, dtype=torch.float64).repeat(len(case.sources), 1, 1)
     if case.task == "pair":
         same = Identity().align(case.reference[None], case.sources[0][None, None])
-        homography = torch.eye(3, dtype=torch.float64)[None]
-        return AlignedPicture(same.image[0], same.mask[0, 0] > 0.5, homography, None, None, False, facts)
+        return AlignedPicture(same.image[0], same.mask[0, 0] > 0.5, still, None, None, False, facts)
     mask = torch.ones(case.reference.shape[1:], dtype=torch.bool)
     if case.truth.masks is not None:
         mask = case.truth.masks[0]
-    return AlignedPicture(case.reference * mask, mask, None, None, None, False, facts)
+    told = still if case.task == "set" else None
+    return AlignedPicture(case.reference * mask, mask, told, None, None, False, facts)
+
+
+def _corner_metrics(case: Case, aligned: AlignedPicture) -> dict[str, float]:
+    """Means over the sources of a set."""
+    if case.truth.homography is None or aligned.homography is None or not case.sources:
+        return {}
+    found = _corners_of_sources(case.truth.homography, aligned.homography, _size(case.reference))
+    values = {name: [each[name] for each in found if name in each] for name in ("corner_error", "e2", "e1")}
+    return {name: sum(each) / len(each) for name, each in values.items() if each}
+
+
+def _corners_of_sources(true: Tensor, found: Tensor, size: Size) -> list[dict[str, float]]:
+    """`homography_metrics` of each source of a set; the identity for one that was left out."""
+    still = torch.eye(3, dtype=torch.float64)
+    told = [each if bool(each.isfinite().all()) else still for each in found]
+    return [homography_metrics(*each, size) for each in zip(told, true, strict=True)]
 
 
 def _transform_metrics(case: Case, aligned: AlignedPicture) -> dict[str, float]:

@@ -18,6 +18,7 @@ from ..runs import write_bytes, write_text
 from .drawing import gallery_items
 from .farm import Farm
 from .gallery import GalleryItem, choose_items
+from .lengths import length_figure, longest_results
 from .overview import with_overview
 from .page import report_page
 from .results import CaseResult
@@ -50,6 +51,7 @@ def write_tables(
     csv_file: Path | None,
     latex_file: Path | None,
     markdown_files: Sequence[Path],
+    chart_file: Path | None,
 ) -> None:
     """Write the table into the run folder (`table.json`, `results.parquet`), and to the files that are given.
 
@@ -67,6 +69,8 @@ def write_tables(
             write_text(path, form(evaluation.rows))
     for path in markdown_files:
         write_text(path, with_overview(path, evaluation.rows))
+    if chart_file is not None:
+        write_bytes(chart_file, length_figure(evaluation.rows, chart_file.suffix[1:].lower()))
 
 
 def draw(evaluation: Evaluation, per_method: int, farm: Farm) -> list[GalleryItem]:
@@ -77,7 +81,7 @@ def draw(evaluation: Evaluation, per_method: int, farm: Farm) -> list[GalleryIte
         per_method: cases of each method, dataset and task; 0 for no gallery.
         farm: where to draw.
     """
-    chosen = choose_items(evaluation.results, per_method=per_method) if per_method else []
+    chosen = choose_items(longest_results(evaluation.results), per_method=per_method) if per_method else []
     with Progress("drawing", len(chosen), "case") as bar:
         return gallery_items(chosen, evaluation.jobs, evaluation.results, farm, advance=bar.advance)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...methods.errors import InputError
 from .compare import by_difficulty
+from .lengths import length_markdown, longest_rows
 from .results import BY_NAME
 from .summary import RANKING
 from .tables import TASKS, Row, markdown, markdown_line, markdown_text
@@ -28,19 +29,23 @@ def overview(rows: Sequence[Row]) -> str:
     Args:
         rows: from `summarise`.
     """
+    rows = longest_rows(rows)
     groups = [[row for row in rows if row["task"] == "pair"], [row for row in rows if row["task"] != "pair"]]
-    return "\n\n".join(_table(group) for group in groups if group) + "\n"
+    return "\n\n".join(table for group in groups if (table := _table(group))) + "\n"
 
 
 def with_overview(file: Path, rows: Sequence[Row]) -> str:
     """The new content of a Markdown file: with the overview between its markers, or overview and all tables.
+
+    Of sets that were measured at several lengths, the other tables show the longest.
 
     Raises:
         InputError: the file has one marker without the other.
     """
     before = file.read_text(encoding="utf-8") if file.exists() else ""
     if OPENING not in before and CLOSING not in before:
-        return f"{overview(rows)}\n{markdown(rows)}"
+        by_length = length_markdown(rows)
+        return f"{overview(rows)}\n{by_length}{chr(10) if by_length else ''}{markdown(longest_rows(rows))}"
     head, opening, rest = before.partition(OPENING)
     _, closing, tail = rest.partition(CLOSING)
     if not opening or not closing:
@@ -49,12 +54,15 @@ def with_overview(file: Path, rows: Sequence[Row]) -> str:
 
 
 def _table(rows: Sequence[Row]) -> str:
+    """Empty where no row has the metric."""
     columns: dict[tuple[str, str, str], dict[str, float]] = {}
     for row in rows:
         for subset in by_difficulty(row["subsets"]) or [""]:
             entry = _entry(row, subset)
             if entry is not None:
                 columns.setdefault((row["dataset"], row["task"], subset), {})[row["method"]] = entry
+    if not columns:
+        return ""
     methods = _by_rank(columns.values())
     several = {task for _, task, _ in columns} != {"pair"}
     heads = [

@@ -13,6 +13,7 @@ from .axes import legend
 from .charts import error_curves, motion_charts, pareto_charts, reliability_charts
 from .compare import Comparison, by_place, compare_all
 from .gallery import GalleryItem, Pictures, gallery_html
+from .lengths import length_charts, length_tables, longest_results, longest_rows
 from .page_tables import difficulty_tables, result_tables
 from .results import BY_NAME, METRICS, CaseResult
 from .tables import TASKS, Row, Table, tables
@@ -41,6 +42,8 @@ def report_page(
 ) -> str:
     """A self-contained page; it loads nothing and runs no script but its own.
 
+    Of sets that were measured at several lengths, all but one section show the longest.
+
     Args:
         results: every case of every method.
         rows: the table, see `tables`.
@@ -51,11 +54,14 @@ def report_page(
         title: plain text.
     """
     methods = list(dict.fromkeys(row["method"] for row in rows))
+    lengths = _charts(length_charts(rows, methods), _LENGTHS, methods) + length_tables(rows)
+    results, rows = longest_results(results), longest_rows(rows)
     found = tables(rows)
     pictures = Pictures()
     comparisons = compare_all(results, [name for name in _COMPARED if any(name in case.metrics for case in results)])
     sections = [
         ("Results", result_tables(found)),
+        ("Over the number of shots", lengths),
         ("Beside the paper", paper),
         ("By dataset and difficulty", difficulty_tables(found, methods)),
         ("Quality against time", _charts(pareto_charts(found, methods), _PARETO, methods)),
@@ -76,6 +82,7 @@ def report_page(
     return page(title, sections, _lead(found, methods), style=style, script=script, contents=True)
 
 
+_LENGTHS = "Means over sets of so many shots, the reference counted."
 _PARETO = (
     "Up and to the left is better. The line joins the methods that no other one beats in both; bars are the 95&nbsp;% "
     "interval of the mean."

@@ -39,6 +39,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("psnr_occluded", "dB", "higher", 2, True, "PSNR where the reference's point is hidden", "DMAligner"),
     Metric("psnr_dynamic", "dB", "higher", 2, True, "PSNR where something moves by itself", "DMAligner"),
     Metric("ghosting", "", "lower", 3, True, "share of edges that the target does not have", "see ghosting_score"),
+    Metric("ncc_before", "", "higher", 3, True, "correlation of the shots with the reference as they came", "-"),
+    Metric("ncc", "", "higher", 3, True, "the same after alignment", "-"),
+    Metric("sharpness", "", "higher", 3, True, "mean gradient, in that of the median of the aligned shots", "-"),
+    Metric("glare_before", "", "lower", 4, True, "share of glare in the aligned shots, their mean", "see glare_share"),
+    Metric("glare_reference", "", "lower", 4, True, "share of glare in the reference", "see glare_share"),
+    Metric("glare", "", "lower", 4, True, "share of glare in the merged picture", "see glare_share"),
     Metric("corner_error", "px", "lower", 2, True, "mean distance of the four mapped corners", "HomographyNet"),
     Metric("auc3", "", "higher", 3, False, "area under the curve of the corner error up to 3 px", "SuperGlue"),
     Metric("auc5", "", "higher", 3, False, "the same up to 5 px", "SuperGlue"),
@@ -82,6 +88,8 @@ class CaseResult:
         known: names of the fields of `CaseTruth` that the case has.
         told: what the method told beside the picture: `homography`, `flow`, `confidence`.
         metrics: value by name, of the metrics with `per_case`; a name is missing where the metric has no value.
+        length: shots of a set, the reference counted, where sets were measured by their length.
+        frame_errors: corner error of each source of a set, pixels; infinite for one that the method left out.
     """
 
     method: str
@@ -98,3 +106,5 @@ class CaseResult:
     known: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
     metrics: dict[str, float] = field(default_factory=dict)
+    length: int | None = None
+    frame_errors: tuple[float, ...] = ()

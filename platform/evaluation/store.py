@@ -42,6 +42,7 @@ _LONGEST = 48
 
 _TEXT = ("method", "dataset", "task", "key", "name", "scene", "subset", "error")
 _LISTS = ("known", "told")
+_TUPLES = (*_LISTS, "frame_errors")
 _NUMBERS = ("motion", "confidence")
 _PER_CASE = tuple(metric.name for metric in METRICS if metric.per_case)
 
@@ -50,6 +51,7 @@ SCHEMA = pa.schema(
     + [("failed", pa.bool_())]
     + [(name, pa.list_(pa.string())) for name in _LISTS]
     + [(name, pa.float64()) for name in (*_NUMBERS, *_PER_CASE)]
+    + [("length", pa.int64()), ("frame_errors", pa.list_(pa.float64()))]
 )
 """Columns of `results.parquet`; a metric without a value is null."""
 
@@ -60,7 +62,7 @@ def encode(results: Sequence[CaseResult]) -> bytes:
     for result in results:
         row = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
         metrics = row.pop("metrics")
-        rows.append({**row, **{name: list(row[name]) for name in _LISTS}, **{k: metrics.get(k) for k in _PER_CASE}})
+        rows.append({**row, **{name: list(row[name]) for name in _TUPLES}, **{k: metrics.get(k) for k in _PER_CASE}})
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), buffer)
     return buffer.getvalue()
@@ -75,9 +77,9 @@ def decode(content: bytes) -> list[CaseResult]:
     results = []
     for row in pq.read_table(io.BytesIO(content), schema=SCHEMA).to_pylist():
         metrics = {name: row.pop(name) for name in _PER_CASE}
-        known, told = (tuple(row.pop(name)) for name in _LISTS)
+        row |= {name: tuple(row[name]) for name in _TUPLES}
         values = {name: value for name, value in metrics.items() if value is not None}
-        results.append(CaseResult(**row, known=known, told=told, metrics=values))
+        results.append(CaseResult(**row, metrics=values))
     return results
 
 
@@ -177,7 +179,8 @@ def _version(library: str) -> str | None:
 
 
 def _shared(root: Path) -> list[Path]:
-    return [root / "platform/alignment.py", root / "platform/inference.py", *root.glob("platform/data/**/*.py")]
+    own = [root / "platform" / name for name in ("alignment.py", "frames.py", "inference.py")]
+    return [*own, *root.glob("platform/data/**/*.py")]
 
 
 def _digest(content: list[Any]) -> str:

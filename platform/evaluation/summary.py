@@ -38,7 +38,8 @@ def summarise(
 
     Returns:
         For each method, dataset and task: `n`, `failed`, `metrics` (`mean`, `std`, `ci95` by name), `missing` (the
-        reason by the name of each metric without a value), `subsets` (`n` and `metrics` by name). `ci95` is half of
+        reason by the name of each metric without a value), `subsets` (`n` and `metrics` by name), `length` where sets
+        were measured by their length. `ci95` is half of
         the 95 % bootstrap interval; scenes are resampled, not cases, because the cases of one scene are not
         independent; cases of a single scene have none. A single case has no `std`, nor have the metrics made from
         all cases together.
@@ -65,11 +66,14 @@ def _row(own: list[CaseResult], scored: bool, lpips: bool) -> dict[str, Any]:
         "method": first.method,
         "dataset": first.dataset,
         "task": first.task,
+        **({} if first.length is None else {"length": first.length}),
         "n": len(own),
         "failed": sum(result.failed for result in own),
         "metrics": metrics,
         "missing": {
-            metric.name: _reason(metric.name, known, told, lpips) for metric in METRICS if metric.name not in metrics
+            metric.name: _reason(metric.name, known, told, lpips, first.task)
+            for metric in METRICS
+            if metric.name not in metrics
         },
         "subsets": _score_subsets(own) if scored else _subsets(own),
     }
@@ -97,8 +101,8 @@ def _score_subsets(own: list[CaseResult]) -> dict[str, dict[str, Any]]:
     return subsets
 
 
-def _reason(name: str, known: Collection[str], told: Collection[str], lpips: bool) -> str:
-    return _COSTS.get(name) or why_missing(name, known, told, lpips)
+def _reason(name: str, known: Collection[str], told: Collection[str], lpips: bool, task: str) -> str:
+    return _COSTS.get(name) or why_missing(name, known, told, lpips, task)
 
 
 def _metrics(own: list[CaseResult], resamples: int) -> dict[str, dict[str, float]]:

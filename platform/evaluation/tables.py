@@ -28,10 +28,26 @@ MAIN = (
     ("seconds",),
 )
 """Columns of pairs that tell most; of the second and third group the first that exists."""
-MAIN_OF_SETS = (("psnr", "ssim"), ("rmse",), ("lpips",), ("ghosting",), ("seconds",))
-"""The same of sets: the merged picture covers the whole frame."""
+MAIN_OF_SETS = (
+    ("psnr", "ssim", "rmse", "lpips", "ghosting"),
+    ("ncc_before", "ncc", "sharpness", "glare_before", "glare_reference", "glare"),
+    ("corner_error", "auc5"),
+    ("seconds",),
+)
+"""The same of sets: the merged picture covers the whole frame. The second group is of sets without a true picture."""
 
-DISPENSABLE = ("ssim_overlap", "ssim", "auc5", "mauc", "auc", "rmse", "ghosting", "overlap")
+DISPENSABLE = (
+    "glare_reference",
+    "ncc_before",
+    "ssim_overlap",
+    "ssim",
+    "auc5",
+    "mauc",
+    "auc",
+    "rmse",
+    "ghosting",
+    "overlap",
+)
 """What a narrow terminal leaves out, in this order."""
 
 _ARROWS = {"higher": "↑", "lower": "↓"}

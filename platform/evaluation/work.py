@@ -10,10 +10,11 @@ import torch
 
 from ...methods.errors import InputError, RaylignError
 from ..alignment import AlignedPicture, ModelChoice, align_images, load_model, same_everywhere
+from ..frames import bring
 from .cases import Case
 from .cost import count_gflop, keep_freed_memory, peak_memory
-from .datasets import DatasetChoice, EvaluationSet
-from .measure import measure, motion_percent
+from .datasets import DatasetChoice, EvaluationSet, Scenes
+from .measure import frame_errors, measure, motion_percent
 from .results import CaseResult, Task
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class Worker:
         keep_freed_memory()
         self._options = options
         self._sets: dict[DatasetChoice, EvaluationSet] = {}
+        self._scenes: dict[tuple[str, str | None], Scenes] = {}
         self._model: tuple[ModelChoice, Aligner] | None = None
         self._lpips: Lpips | None = None
 
@@ -169,10 +171,12 @@ class Worker:
 
     def _align(self, model: ModelChoice, aligner: Aligner, case: Case) -> AlignedPicture:
         threads = self._options.threads
-        if case.task == "aligned":
+        if case.task == "aligned" or not case.sources:
             aligned = _reconstruct(model, aligner, case, threads)
         else:
             aligned = align_images(aligner, case.reference, case.sources, model, threads=threads)
+            if case.task == "pair" and aligner.max_sources is None:
+                aligned = _source_alone(aligned, case)
         if aligned.image.shape != case.reference.shape or aligned.mask.shape != case.reference.shape[1:]:
             raise RaylignError(
                 f"'{model.name}' gave a picture {tuple(aligned.image.shape)} and a mask {tuple(aligned.mask.shape)} "
@@ -188,7 +192,10 @@ class Worker:
 
     def _set(self, choice: DatasetChoice) -> EvaluationSet:
         if choice not in self._sets:
-            self._sets[choice] = EvaluationSet(choice)
+            place = choice.url, choice.split
+            if place not in self._scenes:
+                self._scenes[place] = Scenes(*place)
+            self._sets[choice] = EvaluationSet(choice, self._scenes[place])
         return self._sets[choice]
 
     def _lpips_model(self) -> Lpips | None:
@@ -224,11 +231,29 @@ def case_result(
         known=tuple(name for name, value in vars(case.truth).items() if value is not None),
         told=tuple(name for name in _TOLD if aligned is not None and getattr(aligned, name) is not None),
         metrics=metrics,
+        length=job.dataset.length,
+        frame_errors=frame_errors(case, None if error else aligned),
     )
 
 
+def _source_alone(aligned: AlignedPicture, case: Case) -> AlignedPicture:
+    """Of a pair that a method for sets has aligned, the source as its homography brings it.
+
+    Its own picture shows the reference as well, and would be like it whatever was found.
+
+    Raises:
+        InputError: it tells no homography.
+    """
+    if aligned.homography is None:
+        raise InputError(
+            f"'{aligned.facts['method']}' tells no homography, and its merged picture is no alignment of a pair"
+        )
+    frames, masks = bring(case.sources, aligned.homography, (case.reference.shape[1], case.reference.shape[2]))
+    return replace(aligned, image=frames[0], mask=masks[0])
+
+
 def _reconstruct(model: ModelChoice, aligner: Aligner, case: Case, threads: int) -> AlignedPicture:
-    """Merge frames that lie on each other already.
+    """Merge frames that lie on each other already; a single shot does.
 
     Raises:
         InputError: the method cannot do that alone.
@@ -236,11 +261,12 @@ def _reconstruct(model: ModelChoice, aligner: Aligner, case: Case, threads: int)
     import time
 
     merge = getattr(aligner, "reconstruct", None)
-    if merge is None or case.truth.masks is None:
-        raise InputError(f"'{model.method}' cannot merge frames that are aligned already; choose --tasks pair set")
+    if merge is None:
+        raise InputError(f"'{model.method}' cannot merge frames that are aligned already")
     device = next(aligner.parameters()).device if isinstance(aligner, torch.nn.Module) else torch.device("cpu")
     frames = torch.stack([case.reference, *case.sources])[None].to(device)
-    masks = case.truth.masks[None, :, None].float().to(device)
+    known = torch.ones_like(frames[0, :, 0]) if case.truth.masks is None else case.truth.masks
+    masks = known[None, :, None].float().to(device)
     start = time.perf_counter()
     with same_everywhere(threads):
         image = merge(frames, masks)[0].float().cpu()

@@ -33,7 +33,8 @@ BENCHED: dict[str, dict[str, Any]] = {
         "linear": (256, 128),
         "centred_correlation": True,
         "smallest_map": 2,
-    }
+    },
+    "diar": {**SMALL_MODELS["diar"], "width": 16, "working_size": 128, "descriptor_share": 0.0},
 }
 """Large enough that the model is the work, not Python. A new method adds its own."""
 CPU = torch.device("cpu")
@@ -46,7 +47,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def benched(method: str, url: str, **loop: Any) -> TrainingSpec:
     options = {"epochs": 1, "steps_per_epoch": 30, "batch_size": 16, "lr": 3e-4, "val_pairs": 2, "val_pictures": 0}
-    return TrainingSpec(method, url, LoopOptions(**{**options, **loop}), model=BENCHED[method])
+    return TrainingSpec(method, url, LoopOptions(**{**options, **loop}), model=BENCHED[method], augment={"frames": 3})
 
 
 def ours(spec: TrainingSpec, folder: Path) -> dict[str, float]:
@@ -61,9 +62,11 @@ def plain(spec: TrainingSpec) -> float:
     model = build_model(spec).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.lr, fused=True)
     dtype = autocast_dtype(options.precision, CPU)
+    augment = AugmentOptions(**spec.augment)
     batches = training_batches(
-        "pair", spec.data, model.config.working_size, options.batch_size, AugmentOptions(), seed=0
+        model.batch_kind, spec.data, model.config.working_size, options.batch_size, augment, seed=0
     )
+    model.enter_stage(model.training_stages()[0].name)
     steps = options.steps_per_epoch or 1
     began = time.monotonic()
     for batch in batches.epoch(0, steps):

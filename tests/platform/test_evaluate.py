@@ -120,6 +120,7 @@ def test_one_table_of_pairs_and_sets(workdir: Path, capsys: pytest.CaptureFixtur
     found = {(row["dataset"], row["task"], row["method"]): row for row in content["rows"]}
     assert set(found) == {
         *((dataset, "pair", method) for dataset in ("planes#train", "views") for method in ("identity", "sift")),
+        ("views", "pair", "median"),
         ("planes#train", "set", "median"),
         ("planes#train", "aligned", "median"),
     }
@@ -478,12 +479,13 @@ def test_a_limit_is_spread_over_the_dataset(workdir: Path) -> None:
 
 
 def test_methods_without_cases_are_left_out(workdir: Path) -> None:
-    pairs = [EvaluationSet(each) for each in choose_datasets([write_pairs(workdir / "views", scenes=3)], "test", None)]
-    plan = make_plan([choose_model("median"), choose_model("identity")], pairs, TASKS)
+    data = write_sequences(workdir / "planes", scenes=3, frames=3, size=48)
+    sets = [EvaluationSet(each) for each in choose_datasets([data], "test", None)]
+    plan = make_plan([choose_model("median"), choose_model("identity")], sets, ("pair",))
     assert {job.model.name for job in plan.jobs} == {"identity"}
     assert "sets of shots" in plan.left_out["median"]
     with pytest.raises(InputError, match="nothing to measure"):
-        make_plan([choose_model("median")], pairs, TASKS)
+        make_plan([choose_model("median")], sets, ("pair",))
 
 
 def test_workers_on_ray_give_what_one_process_gives(workdir: Path, ray_local: None) -> None:

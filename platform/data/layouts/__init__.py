@@ -6,7 +6,7 @@ is copied and nothing is decoded to open a folder. `opening.open_reader` picks t
 
 from __future__ import annotations
 
-NAMES = ("udis-d", "fire", "sintel", "davis", "hpatches", "dsia", "sidar", "pairs", "homographynet")
+NAMES = ("udis-d", "fire", "sintel", "davis", "hpatches", "dsia", "sidar", "pairs", "homographynet", "shots")
 """Layouts by the prefix that forces them, as in `fire:/data/FIRE`."""
 
 

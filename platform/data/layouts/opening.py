@@ -18,6 +18,7 @@ from .fire import Fire
 from .homographynet import HomographyNet
 from .hpatches import HPatches
 from .pairs import Pairs
+from .shots import Shots
 from .sidar import Sidar
 from .sintel import Sintel
 from .udis import UdisD
@@ -32,6 +33,7 @@ LAYOUTS: tuple[Layout, ...] = (
     Sidar(),
     Pairs(),
     HomographyNet(),
+    Shots(),
 )
 """In the order in which a folder is compared with them."""
 

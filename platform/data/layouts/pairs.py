@@ -93,8 +93,8 @@ def _from_table(root: Path) -> Listing:
     table = root / MANIFEST
     sets: dict[str, list[Entry]] = {}
     missing: dict[str, None] = {}
-    for number, (subset, name, *files) in _rows(table):
-        first, second, truth = (_relative(file, f"{table}, line {number}") for file in files)
+    for number, (subset, name, *files) in table_rows(table):
+        first, second, truth = (within(file, f"{table}, line {number}") for file in files)
         if not second:
             continue
         for file in (first, second):
@@ -117,8 +117,12 @@ def _from_table(root: Path) -> Listing:
     return Listing(sorted(entries, key=lambda entry: SPLITS.index(entry.split)), list(missing))
 
 
-def _rows(table: Path) -> Iterator[tuple[int, list[str]]]:
-    """Line number and the values of `COLUMNS` of each row."""
+def table_rows(table: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line number and the values of `COLUMNS` of each row.
+
+    Raises:
+        DatasetError: it is no such table.
+    """
     text = read_bytes(table).decode("utf-8-sig", errors="replace")
     reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
     try:
@@ -134,8 +138,12 @@ def _rows(table: Path) -> Iterator[tuple[int, list[str]]]:
         ) from None
 
 
-def _relative(file: str, where: str) -> str:
-    """A file name of the table, also one that Windows wrote, within its folder."""
+def within(file: str, where: str) -> str:
+    """A file name of the table, also one that Windows wrote, within its folder.
+
+    Raises:
+        DatasetError: it leads out of the folder; `where` names its place.
+    """
     path = os.path.normpath(file.replace("\\", "/")) if file else ""
     if os.path.isabs(path) or path.split(os.sep)[0] == os.pardir:
         raise DatasetError(f"{where}: '{file}' leads out of the table's folder; give a path within it")

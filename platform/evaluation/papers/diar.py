@@ -20,7 +20,7 @@ PAPER = Paper(
     ),
     protocol=(
         "RMSE, PSNR and SSIM of the reconstruction against the undisturbed picture, drawn against the length of the "
-        "sequence; one run of ours has one length. Two errors of the homographies: E1, the norm of the difference at "
+        "sequence; with --lengths so are ours. Two errors of the homographies: E1, the norm of the difference at "
         "determinant 1, and E2, the mean distance of four mapped points; the text has lost which norm and which "
         "points, ours are Frobenius and the corners."
     ),

@@ -1,0 +1,6 @@
+"""DIAR: align a set of shots of one flat thing, and restore what light and occluders hide (arXiv 2310.11605)."""
+
+from .config import DiarConfig, DiarInference
+from .network import Diar
+
+__all__ = ["Diar", "DiarConfig", "DiarInference"]
