@@ -34,8 +34,6 @@ NEIGHBOURS = (1, 2, 4)
 """With more frames, each is matched with the reference and with those so many shots away."""
 MOST_MATCHES = 300
 """Matches of a pair that the joint refinement takes."""
-REFINED_SIDE = 2
-"""The last refinement sees pictures of so many times `DiarInference.side`."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,8 @@ def align_frames(
     full = []
     for frame, homography, located in zip(frames[1:], homographies[1:], found[1:], strict=True):
         if located and inference.refine:
-            homography = _refined(frames[0], frame, homography, REFINED_SIDE * inference.side)
+            start = homography.to(reference.device)
+            homography = refine_homography(frames[0].picture, frame.picture, start).cpu()
         sizes = [(each.size, each.full_size) for each in (frames[0], frame)]
         rescaled = geometry.rescale_homography(homography[None], size_a=sizes[0], size_b=sizes[1], rule="area")[0]
         full.append(rescaled if located else torch.eye(3, dtype=torch.float64))
@@ -131,7 +130,6 @@ class _Frame:
     """A picture at the size at which it is matched, and what was found in it so far."""
 
     def __init__(self, descriptors: Descriptors, picture: Tensor, inference: DiarInference, keypoints: bool) -> None:
-        self.full = picture
         self.full_size: geometry.Size = (picture.shape[-2], picture.shape[-1])
         self.picture = reduced(picture, inference.side)
         self.size: geometry.Size = (self.picture.shape[-2], self.picture.shape[-1])
@@ -252,13 +250,3 @@ def _chained(pairs: dict[tuple[int, int], _Pair], count: int) -> tuple[Tensor, l
         chained = step @ homographies[i]
         homographies[j], confidences[j] = chained / chained[2, 2], confidence
         reached.append(j)
-
-
-def _refined(reference: _Frame, source: _Frame, homography: Tensor, side: int) -> Tensor:
-    """`refine_homography` on larger pictures; homographies are those of the matched ones."""
-    a, b = reduced(reference.full, side), reduced(source.full, side)
-    sizes = [(frame.size, (picture.shape[-2], picture.shape[-1])) for frame, picture in ((reference, a), (source, b))]
-    larger = geometry.rescale_homography(homography[None], size_a=sizes[0], size_b=sizes[1], rule="area")[0]
-    refined = refine_homography(a, b, larger.to(a.device))[None]
-    back = [(after, before) for before, after in sizes]
-    return geometry.rescale_homography(refined, size_a=back[0], size_b=back[1], rule="area")[0].cpu()

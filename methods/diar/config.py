@@ -91,8 +91,8 @@ class DiarInference:
     """Refine all homographies together, from the matches of all pairs of frames."""
     refine: bool = True
     """Refine each homography on the pictures themselves, to parts of a pixel."""
-    side: int = 512
-    """Longer side in pixels of the pictures that are matched; larger ones are reduced to it."""
+    side: int = 1024
+    """Longer side in pixels of the pictures that are matched and refined; larger ones are reduced to it."""
     scales: int = 7
     """Sizes at which each source is compared with the reference, from 2 to 1/2 of its own."""
     tile: int = 512
