@@ -14,7 +14,10 @@ RENDER := --size 256 --test-fraction 0.9 --val-fraction
 STUDY := runs/crossscale
 PASSES := 'matching-512[adapt=0,start=network]' 'matching-512[adapt=0,start=classical]' matching-512
 
-.PHONY: setup lock demo leaderboard crossscale crossscale-checkpoint test test-slow bench lint format clean
+DIAR := runs/diar
+SHOTS := --size 96 --scene.samples 8 --scene.denoise
+
+.PHONY: setup lock demo leaderboard crossscale crossscale-checkpoint diar test test-slow bench lint format clean
 
 setup: $(STAMP)
 
@@ -74,6 +77,28 @@ crossscale: crossscale-checkpoint
 	$(if $(PICTURES),$(BIN)/raylign evaluate --data $(STUDY)/photographs --name crossscale-photographs --workers 1 --threads 2 \
 		--methods identity sift apap sift-mesh dis-flow $(PASSES) \
 		--markdown docs/results/crossscale.md)
+
+# The numbers of docs/results/diar.md: an hour and a half on two cores. What is rendered or trained already is kept.
+DIAR_TRAIN := --data $(DIAR)/train --backend plain --resume --model.descriptor-share 0 --model.width 32 \
+	--model.working-size 64 --loop.epochs 3 --loop.steps-per-epoch 100 --loop.batch-size 8 --loop.lr 1e-3 \
+	--loop.weight-decay 0 --loop.val-every 3 --loop.val-pairs 4 --loop.val-pictures 4 --augment.flip 0.5
+CLASSICAL_SETS := mean median weiss rpca
+DIAR_NETWORKS := diar-deepsets diar-average diar-softmax-1 diar-softmax-2 diar-softmax-3 diar-softmax-1-picture
+diar: setup
+	$(BIN)/raylign render sidar --scenes 420 --seed 21 --scene.aligned --val-fraction 0.05 --test-fraction 0 \
+		--out $(DIAR)/train $(SHOTS)
+	$(BIN)/raylign render sidar --scenes 101 --scene.frames 50 --seed 22 --val-fraction 0 --test-fraction 0.99 \
+		--shard-size 4 --out $(DIAR)/misaligned $(SHOTS)
+	$(BIN)/raylign render sidar --scenes 101 --scene.frames 50 --seed 23 --scene.aligned --val-fraction 0 \
+		--test-fraction 0.99 --shard-size 4 --out $(DIAR)/aligned $(SHOTS)
+	$(BIN)/raylign train diar --name diar-deepsets $(DIAR_TRAIN) --model.aggregation deepsets
+	$(BIN)/raylign train diar --name diar-average $(DIAR_TRAIN) --model.aggregation average
+	$(BIN)/raylign train diar --name diar-softmax-1 $(DIAR_TRAIN) --model.aggregation softmax
+	$(BIN)/raylign train diar --name diar-softmax-2 $(DIAR_TRAIN) --model.aggregation softmax --model.temporal-window 2
+	$(BIN)/raylign train diar --name diar-softmax-3 $(DIAR_TRAIN) --model.aggregation softmax --model.temporal-window 3
+	$(BIN)/raylign train diar --name diar-softmax-1-picture $(DIAR_TRAIN) --model.aggregation softmax --model.skip picture
+	$(BIN)/raylign evaluate --data $(DIAR)/aligned --tasks aligned --lengths 1 2 5 10 20 50 --name diar-aligned \
+		--methods $(CLASSICAL_SETS) $(DIAR_NETWORKS) --chart docs/results/diar-aligned.png --markdown docs/results/diar.md
 
 test: setup
 	$(BIN)/python -m pytest -m 'not slow and not bench'

@@ -56,28 +56,23 @@ class FoundFrames:
 
 @torch.inference_mode()
 def align_frames(
-    descriptors: Descriptors,
-    reference: Tensor,
-    sources: Sequence[Tensor],
-    inference: DiarInference,
-    *,
-    keypoints: bool = True,
+    descriptors: Descriptors, reference: Tensor, sources: Sequence[Tensor], inference: DiarInference
 ) -> FoundFrames:
     """Find the homography of each source.
 
     Each source is matched with the reference: by keypoints, where these fail by descriptors, then by keypoints under
-    simulated tilts, and last it is tried whether it lies on the reference already. With `inference.bundle`, sources are
-    matched with each other too; one that does not match the reference is found through others, and all homographies
-    are refined together. With `inference.refine`, each is refined on the pictures.
+    simulated tilts, and last it is tried whether it lies on the reference already; without `inference.keypoints` by
+    descriptors alone, as in the paper, and then the last. With `inference.bundle`, sources are matched with each other
+    too; one that does not match the reference is found through others, and all homographies are refined together. With
+    `inference.refine`, each is refined on the pictures.
 
     Args:
         descriptors: in evaluation mode.
         reference: `(3, H, W)`, RGB in [0, 1].
         sources: `(3, h, w)` each, RGB in [0, 1], of any sizes.
         inference: sizes and steps.
-        keypoints: False matches descriptors alone, as the paper does.
     """
-    frames = [_Frame(descriptors, picture, inference, keypoints) for picture in (reference, *sources)]
+    frames = [_Frame(descriptors, picture, inference) for picture in (reference, *sources)]
     pairs = {(0, k): _match_reference(frames[0], frames[k]) for k in range(1, len(frames))}
     if inference.bundle:
         pairs |= {(i, j): _match(frames[i], frames[j]) for i, j in _further_pairs(len(frames))}
@@ -129,13 +124,13 @@ class _Pair:
 class _Frame:
     """A picture at the size at which it is matched, and what was found in it so far."""
 
-    def __init__(self, descriptors: Descriptors, picture: Tensor, inference: DiarInference, keypoints: bool) -> None:
+    def __init__(self, descriptors: Descriptors, picture: Tensor, inference: DiarInference) -> None:
         self.full_size: geometry.Size = (picture.shape[-2], picture.shape[-1])
         self.picture = reduced(picture, inference.side)
         self.size: geometry.Size = (self.picture.shape[-2], self.picture.shape[-1])
         self.descriptors = descriptors
         self.scales = inference.scales
-        self.uses_keypoints = keypoints
+        self.uses_keypoints = inference.keypoints
         self._keypoints: dict[bool, Keypoints] = {}
         self._places: Places | None = None
 

@@ -87,6 +87,8 @@ class DiarInference:
 
     align: bool = True
     """Estimate homographies; off for shots that lie on each other already."""
+    keypoints: bool = True
+    """Match keypoints, of pictures without their light, before descriptors; off is the paper."""
     bundle: bool = True
     """Refine all homographies together, from the matches of all pairs of frames."""
     refine: bool = True

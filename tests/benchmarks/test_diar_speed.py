@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from raylign.methods.diar import alignment, network
+from raylign.methods.diar import DiarInference, alignment, network
 from raylign.platform.evaluation.cost import keep_freed_memory, peak_memory
 from tests.datasets import texture
 
@@ -78,12 +78,12 @@ def plane_shots() -> tuple[Tensor, Tensor]:
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("keypoints", [True, False])
 def test_ten_shots_by_stage(monkeypatch: pytest.MonkeyPatch, keypoints: bool) -> None:
-    # Descriptors match all frames without keypoints, as in the paper; else only those that keypoints are not sure of.
-    monkeypatch.setattr(network, "align_frames", functools.partial(alignment.align_frames, keypoints=keypoints))
     torch.set_num_threads(2)
     torch.manual_seed(0)
     keep_freed_memory()
     method = network.Diar().eval()
+    # Descriptors match all frames without keypoints, as in the paper; else only those that keypoints are not sure of.
+    method.inference = DiarInference(keypoints=keypoints)
     reference, sources = plane_shots()
     method.align(reference, sources[:, :1])  # what a first call loads is not the time of an alignment
     with peak_memory() as peak:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -107,7 +109,7 @@ def test_descriptors_alone_find_shots_that_lie_close(descriptors: Descriptors) -
     shift = torch.eye(3, dtype=torch.float64)
     shift[0, 2], shift[1, 2] = 7, -5
     source = geometry.warp_by_homography(frames[0][None], torch.linalg.inv(shift)[None], SIZE)[0][0]
-    found = align_frames(descriptors, frames[0], [source], INFERENCE, keypoints=False)
+    found = align_frames(descriptors, frames[0], [source], replace(INFERENCE, keypoints=False))
     assert float(corner_errors(found, shift[None]).max()) < 0.3
 
 

@@ -193,7 +193,7 @@ def test_weights_that_do_not_fit(change: dict[str, torch.Tensor | None], told: s
 def test_which_methods_need_weights() -> None:
     assert {name for name in methods.names() if methods.needs_weights(name)} == {"loftr", "raft"}
     assert {"loftr", "raft"} <= set(methods.names(learned=False))
-    assert {name for name in methods.names() if methods.takes_sets(name)} == {"mean", "median", "rpca", "weiss"}
+    assert {name for name in methods.names() if methods.takes_sets(name)} == {"diar", "mean", "median", "rpca", "weiss"}
     assert {name for name in methods.names() if methods.method_class(name).max_sources is None} == {
         name for name in methods.names() if methods.takes_sets(name)
     }
