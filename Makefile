@@ -98,7 +98,8 @@ diar: setup
 	$(BIN)/raylign train diar --name diar-softmax-3 $(DIAR_TRAIN) --model.aggregation softmax --model.temporal-window 3
 	$(BIN)/raylign train diar --name diar-softmax-1-picture $(DIAR_TRAIN) --model.aggregation softmax --model.skip picture
 	$(BIN)/raylign evaluate --data $(DIAR)/aligned --tasks aligned --lengths 1 2 5 10 20 50 --name diar-aligned \
-		--methods $(CLASSICAL_SETS) $(DIAR_NETWORKS) --chart docs/results/diar-aligned.png --markdown docs/results/diar.md
+		--methods $(CLASSICAL_SETS) $(DIAR_NETWORKS) --chart docs/results/diar-aligned.png \
+		--markdown docs/results/diar.md docs/results/diar-tables.md
 
 test: setup
 	$(BIN)/python -m pytest -m 'not slow and not bench'

@@ -70,7 +70,7 @@ def test_a_frame_that_does_not_match_the_reference_is_found_through_another(
 
     def blind(reference: alignment._Frame, source: alignment._Frame) -> alignment._Pair:
         pair = match(reference, source)
-        if source.full is frames[2]:
+        if source.picture is frames[2]:
             return alignment._Pair(pair.matches, pair.homography, 0.0, pair.scale)
         return pair
 
