@@ -29,12 +29,18 @@ def ray_session(
     Raises:
         InputError: nothing answers at the address.
     """
+    RayAhead.settle()
+    with _session(address, num_cpus, dashboard, preload):
+        yield
+
+
+@contextlib.contextmanager
+def _session(address: str | None, num_cpus: int | None, dashboard: bool, preload: Sequence[str]) -> Iterator[None]:
     # Workers keep the driver's working directory; every path is made absolute at the command line anyway.
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 
-    RayAhead.settle()
     address = address or os.environ.get("RAY_ADDRESS")
     if address:
         _probe(address)
@@ -76,9 +82,11 @@ class RayAhead:
         self._address, self._num_cpus, self._preload = address, num_cpus, preload
         self._up, self._over = threading.Event(), threading.Event()
         self._error: Exception | None = None
+        self._before: threading.Thread | None = None
         self._thread = threading.Thread(target=self._hold, name="ray")
 
     def __enter__(self) -> RayAhead:
+        self._before, RayAhead._leaving = RayAhead._leaving, None
         self._thread.start()
         return self
 
@@ -108,13 +116,17 @@ class RayAhead:
     @classmethod
     def settle(cls) -> None:
         """Return when a Ray that an error left behind is down: nobody may take it for one to use."""
-        if cls._leaving is not None and cls._leaving is not threading.current_thread():
+        if cls._leaving is not None:
             cls._leaving.join()
             cls._leaving = None
 
     def _hold(self) -> None:
         try:
-            with ray_session(self._address, num_cpus=self._num_cpus, preload=self._preload):
+            if self._before is not None:
+                self._before.join()
+            if self._over.is_set():
+                return
+            with _session(self._address, self._num_cpus, False, self._preload):
                 self._up.set()
                 self._over.wait()
         except Exception as error:

@@ -19,6 +19,9 @@ def ray_local() -> Iterator[None]:
     """A Ray of two CPUs, shared by all tests that need one."""
     import ray
 
+    from raylign.platform.cluster import RayAhead
+
+    RayAhead.settle()
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield
     ray.shutdown()
