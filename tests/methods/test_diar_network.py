@@ -16,21 +16,12 @@ from raylign.methods.errors import InputError
 from raylign.methods.registry import is_learned, load, takes_sets
 from tests.methods.small import picture
 from tests.methods.test_reconstruction_shots import plane_shots
-
-SMALL: dict[str, Any] = {
-    "width": 8,
-    "heads": 2,
-    "blocks": 2,
-    "window": 4,
-    "working_size": 64,
-    "backbone_layers": 1,
-    "descriptor": 16,
-}
+from tests.training import SMALL_MODELS
 
 
 def small_diar(seed: int = 0, **changes: Any) -> Diar:
     torch.manual_seed(seed)
-    return Diar(DiarConfig(**{**SMALL, **changes})).eval()
+    return Diar(DiarConfig(**{**SMALL_MODELS["diar"], **changes})).eval()
 
 
 def sequence_batch(batch: int = 2, frames: int = 4, size: int = 64, seed: int = 0) -> dict[str, torch.Tensor]:
@@ -92,10 +83,10 @@ def test_restoration_learns_from_frames_brought_together() -> None:
         loss = network.training_step(batch)["loss"]
         loss.backward()
         optimizer.step()
-    assert float(loss) < 0.3 * first
+    assert loss.item() < 0.3 * first
     # Without the homographies the frames do not lie on each other, and the same weights do worse.
     apart = {name: value for name, value in batch.items() if name != "homographies"}
-    assert network.training_step(apart)["loss"].item() > 1.5 * float(loss)
+    assert network.training_step(apart)["loss"].item() > 1.5 * loss.item()
 
 
 def test_frames_of_unknown_homographies_lie_on_each_other() -> None:
@@ -207,7 +198,7 @@ def test_a_checkpoint_gives_the_same_answers(tmp_path: Path) -> None:
 )
 def test_impossible_hyperparameters_are_refused(changes: dict[str, Any], names: str) -> None:
     with pytest.raises(InputError, match=names):
-        DiarConfig(**{**SMALL, **changes})
+        DiarConfig(**{**SMALL_MODELS["diar"], **changes})
 
 
 @pytest.mark.parametrize(
