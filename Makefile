@@ -78,7 +78,7 @@ crossscale: crossscale-checkpoint
 		--methods identity sift apap sift-mesh dis-flow $(PASSES) \
 		--markdown docs/results/crossscale.md)
 
-# The numbers of docs/results/diar.md: an hour and a half on two cores. What is rendered or trained already is kept.
+# The numbers of docs/results/diar.md: hours on two cores. What is rendered or trained already is kept.
 DIAR_TRAIN := --data $(DIAR)/train --backend plain --resume --model.descriptor-share 0 --model.width 32 \
 	--model.working-size 64 --loop.epochs 3 --loop.steps-per-epoch 100 --loop.batch-size 8 --loop.lr 1e-3 \
 	--loop.weight-decay 0 --loop.val-every 3 --loop.val-pairs 4 --loop.val-pictures 4 --augment.flip 0.5
@@ -97,9 +97,16 @@ diar: setup
 	$(BIN)/raylign train diar --name diar-softmax-2 $(DIAR_TRAIN) --model.aggregation softmax --model.temporal-window 2
 	$(BIN)/raylign train diar --name diar-softmax-3 $(DIAR_TRAIN) --model.aggregation softmax --model.temporal-window 3
 	$(BIN)/raylign train diar --name diar-softmax-1-picture $(DIAR_TRAIN) --model.aggregation softmax --model.skip picture
+	$(BIN)/raylign train diar --name diar --data $(DIAR)/train --backend plain --resume \
+		--loop.start-from runs/train/diar-softmax-1-picture/checkpoint --model.descriptor-share 1 --model.width 32 \
+		--model.skip picture --model.working-size 96 --loop.epochs 3 --loop.steps-per-epoch 80 --loop.batch-size 8 \
+		--loop.lr 1e-3 --loop.val-every 3 --loop.val-pairs 4 --loop.val-pictures 4 --augment.flip 0.5 \
+		--augment.colour 0.2 --augment.contrast 0.3 --augment.gamma 0.3 --augment.blur 1 --augment.noise 0.03
 	$(BIN)/raylign evaluate --data $(DIAR)/aligned --tasks aligned --lengths 1 2 5 10 20 50 --name diar-aligned \
 		--methods $(CLASSICAL_SETS) $(DIAR_NETWORKS) --chart docs/results/diar-aligned.png \
 		--markdown docs/results/diar.md docs/results/diar-tables.md
+	$(BIN)/raylign evaluate --data $(DIAR)/misaligned --tasks set --lengths 10 --limit 8 --name diar-misaligned \
+		--methods median diar 'diar[bundle=false]' 'diar[refine=false]' 'diar[bundle=false,refine=false]'
 
 test: setup
 	$(BIN)/python -m pytest -m 'not slow and not bench'

@@ -2,5 +2,6 @@
 
 from .config import DiarConfig, DiarInference
 from .network import Diar
+from .online import OnlineRestoration
 
-__all__ = ["Diar", "DiarConfig", "DiarInference"]
+__all__ = ["Diar", "DiarConfig", "DiarInference", "OnlineRestoration"]

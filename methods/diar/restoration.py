@@ -95,20 +95,14 @@ class Restoration(nn.Module):
         return drawn if self.adds_frames else drawn + 0.5
 
 
-def restoration_loss(restored: Restored, truth: Tensor, valid: Tensor | None = None) -> Tensor:
+def restoration_loss(restored: Restored, truth: Tensor) -> Tensor:
     """Mean squared error of pictures in [0, 1], the mean over the samples; the paper tells no loss.
 
     Args:
         restored: of the network.
         truth: `(B, 3, H, W)` in [0, 1].
-        valid: bool or in [0, 1], `(B, 1, H, W)`, what counts of each pixel; None for all. A sample in which nothing
-            counts has no error.
     """
-    errors = (restored.image - truth).square().mean(dim=1, keepdim=True)
-    if valid is None:
-        return errors.mean()
-    counted = (errors * valid).sum(dim=(1, 2, 3)) / valid.float().sum(dim=(1, 2, 3)).clamp_min(1)
-    return counted.mean()
+    return (restored.image - truth).square().mean()
 
 
 @torch.inference_mode()
