@@ -44,6 +44,20 @@ KINDS = {
         read="parallax.order:read_scene",
         render="blender.parallax:render_parallax",
     ),
+    "dsia": Kind(
+        summary="people and things that move, and the second moment from the first camera (DSIA, DMAligner)",
+        options="dsia.command:read_options",
+        plan="dsia.command:plan",
+        read="dsia.order:read_scene",
+        render="blender.dsia:render_dsia",
+    ),
+    "fundus": Kind(
+        summary="a retina photographed twice, standard and ultra-widefield, with flow and control points (ADM)",
+        options="fundus.command:read_options",
+        plan="fundus.command:plan",
+        read="fundus.order:read_scene",
+        render="blender.fundus:render_fundus",
+    ),
     "collage": Kind(
         summary="pieces of many materials at several depths, twice, with flow and occlusion; thousands in minutes",
         options="collage.command:read_options",

@@ -14,6 +14,8 @@ from .kinds import Device
 
 SMALLEST, LARGEST = 32, 8192
 """Bounds of the pictures' height, in pixels."""
+MOST_SAMPLES = 999_999
+"""Samples that a dataset may have."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Plan:
 def absolute(options: RenderOptions) -> RenderOptions:
     """The options with absolute local paths: the actors work elsewhere."""
     changes: dict[str, str] = {}
-    for name in ("out", "textures", "blender_python"):
+    for name in ("out", "textures", "assets", "blender_python"):
         value = getattr(options, name, None)
         if value and "://" not in value:
             changes[name] = os.path.abspath(os.path.expanduser(value))
@@ -95,8 +97,10 @@ def check(options: RenderOptions) -> None:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise InputError(f"{_flag(name)}: {value} is below 1")
-    if options.scenes > 999_999:
-        raise InputError(f"--scenes: {options.scenes} is above 999999, the largest number that a sample's key can hold")
+    if options.scenes > MOST_SAMPLES:
+        raise InputError(
+            f"--scenes: {options.scenes} is above {MOST_SAMPLES}, the largest number that a sample's key can hold"
+        )
     if not SMALLEST <= options.size <= LARGEST:
         raise InputError(f"--size: {options.size} is not between {SMALLEST} and {LARGEST}")
     if not min(options.val_fraction, options.test_fraction) >= 0:

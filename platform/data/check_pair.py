@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ...methods.errors import DatasetError
 from .cameras import Array, Camera, Size, inside, reproject, stored_cameras
+from .check_eye import eye_findings
 from .check_pictures import REACH, Finding, Mask, alignment_findings, dilate, look_up
 from .flows import landing, parallax, visible_pixels
 
@@ -46,7 +47,14 @@ class PairFields:
     """uint8 `(3, h, w)`."""
     gt: Tensor | None
     flow: NDArray[np.float32] | None
+    truth_flow: NDArray[np.float32] | None
+    """From the ground truth into the source, where things move by themselves."""
+    moved: NDArray[np.float32] | None
+    """From the reference to the same material points in the ground truth."""
     occlusion: NDArray[np.uint8] | None
+    hidden: NDArray[np.uint8] | None
+    """Of the ground truth's pixels, which the source does not show."""
+    dynamic: NDArray[np.uint8] | None
     depths: tuple[NDArray[np.float32], NDArray[np.float32]] | None
     meta: dict[str, Any]
     reference_size: Size
@@ -63,12 +71,12 @@ class PairFields:
 def pair_findings(fields: PairFields) -> Iterator[Finding]:
     """Everything that is wrong with one sample's ground truth."""
     yield from _planar_findings(fields)
-    hidden: Mask | None = None
-    if fields.occlusion is not None:
-        grey = int(((fields.occlusion != 0) & (fields.occlusion != 255)).sum())
+    for name, mask in (("occlusion", fields.occlusion), ("hidden", fields.hidden), ("dynamic", fields.dynamic)):
+        grey = 0 if mask is None else int(((mask != 0) & (mask != 255)).sum())
         if grey:
-            yield "occlusion", f"occlusion has {grey} pixels that are neither 0 nor 255"
-        hidden = fields.occlusion > 127
+            yield name, f"{name} has {grey} pixels that are neither 0 nor 255"
+    hidden = None if fields.occlusion is None else fields.occlusion > 127
+    still = np.ones(fields.reference_size, bool) if fields.dynamic is None else fields.dynamic <= 127
     try:
         cameras = stored_cameras(fields.meta, 2)
     except DatasetError as error:
@@ -81,12 +89,14 @@ def pair_findings(fields: PairFields) -> Iterator[Finding]:
     if fields.flow is None:
         return
     positions = landing(fields.flow)
+    if "eye" in fields.meta:
+        yield from eye_findings(positions, hidden, fields.meta)
     if fields.depths is None:
         lost = int((~np.isfinite(positions).all(-1)).sum())
         if lost == positions[..., 0].size or (lost and not fields.partial_flow):
             yield "flow", f"flow is not finite at {lost} pixels"
     elif cameras is not None:
-        yield from _flow_findings(positions, fields.depths[0], cameras, fields.source_size)
+        yield from _flow_findings(positions, fields.depths[0], cameras, fields.source_size, still)
     if hidden is not None:
         outside = int((hidden & ~inside(positions, fields.source_size, margin=-1.0)).sum())
         if outside:
@@ -94,9 +104,22 @@ def pair_findings(fields: PairFields) -> Iterator[Finding]:
     if hidden is not None and fields.depths is not None and cameras is not None:
         expected = reproject(fields.depths[0], *cameras)
         edges = _depth_edges(fields.depths[0])
-        yield from _visibility_findings(*expected, fields.depths[1], hidden, edges)
+        yield from _visibility_findings(*expected, fields.depths[1], hidden, edges, still)
     visible = visible_pixels(positions, hidden, fields.source_size)
-    if fields.gt is not None:
+    if fields.moved is not None and (fields.moved[:, still] != 0).any():
+        yield "dynamic", f"{int((fields.moved[:, still] != 0).any(0).sum())} pixels move that dynamic does not mark"
+    if fields.gt is not None and fields.truth_flow is not None and fields.hidden is not None:
+        onto = landing(fields.truth_flow)
+        shown = visible_pixels(onto, fields.hidden > 127, fields.source_size)
+        yield from alignment_findings(
+            fields.source,
+            fields.gt,
+            onto,
+            _clean(onto, shown, fields),
+            "the source warped onto the ground truth",
+            beats_unwarped=True,
+        )
+    elif fields.gt is not None:
         yield from alignment_findings(
             fields.source,
             fields.gt,
@@ -133,9 +156,11 @@ def _planar_findings(fields: PairFields) -> Iterator[Finding]:
 
 
 def _flow_findings(
-    positions: Array, depth: NDArray[np.float32], cameras: list[Camera], size: Size
+    positions: Array, depth: NDArray[np.float32], cameras: list[Camera], size: Size, still: Mask
 ) -> Iterator[Finding]:
+    """Compare the flow of what stands still with the reprojected depth."""
     expected, _ = reproject(depth, *cameras)
+    expected = np.where(still[..., None], expected, positions)
     there, known = np.isfinite(expected).all(-1), np.isfinite(positions).all(-1)
     lost = int((there & ~known & np.isfinite(depth)).sum())
     if lost:
@@ -154,7 +179,7 @@ def _flow_findings(
 
 
 def _visibility_findings(
-    expected: Array, depth: Array, other: NDArray[np.float32], hidden: Mask, edges: Mask
+    expected: Array, depth: Array, other: NDArray[np.float32], hidden: Mask, edges: Mask, still: Mask
 ) -> Iterator[Finding]:
     """Compare the points' depths, seen from the source, with the source's own depth map around the landing pixels."""
     size: Size = (other.shape[0], other.shape[1])
@@ -167,7 +192,7 @@ def _visibility_findings(
     with np.errstate(invalid="ignore"):
         seen = (depth >= nearest * (1 - DEPTH_TOLERANCE)) & (depth <= farthest * (1 + DEPTH_TOLERANCE))
         covered = nearest * (1 - DEPTH_TOLERANCE) < depth
-    shown, gone = inner & ~hidden, inner & hidden
+    shown, gone = inner & ~hidden & still, inner & hidden & still
     for pixels, share, where in ((shown & ~edges, VISIBLE_SHARE, ""), (shown & edges, EDGE_SHARE, " at depth edges")):
         wrong, count = int((pixels & ~seen).sum()), int(pixels.sum())
         if wrong > share * count + FEW:

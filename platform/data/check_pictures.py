@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,6 +32,8 @@ LEAST_TEXTURE = 1.5
 """Root mean square change of the picture over one pixel, in grey levels, below which a direction is not judged."""
 LEAST_GAIN = 0.05
 """Share of that change (squared) by which the stored geometry must beat the shifted one."""
+MAGNIFIED = 1.5
+"""Source pixels for each target pixel up to which both pictures count as equally fine."""
 LEAST_PIXELS = 256
 """Fewer common pixels than these say nothing."""
 
@@ -82,17 +85,18 @@ def alignment_findings(
         beats_unwarped: the source must match better warped than as it is.
     """
     size: Size = (source.shape[-2], source.shape[-1])
-    judged = erode(visible, REACH) & inside(positions, size, margin=REACH)
+    scale = _scale(positions, visible)
+    judged = erode(visible, REACH) & inside(positions, size, margin=REACH * scale)
     if judged.sum() < LEAST_PIXELS:
         return
     chosen = torch.from_numpy(judged)
-    smooth_source, smooth_target = _smooth(source), _smooth(target)
+    smooth_source, smooth_target = _smooth(source, scale), _smooth(target)
     stored = warp(smooth_source, positions)
     gain = _gain(stored, smooth_target, chosen)
     stored, smooth_source = stored * gain, smooth_source * gain
     score = _score(stored, smooth_target, chosen)
     for direction, shift in SHIFTS.items():
-        shifted = warp(smooth_source, positions + np.array(shift))
+        shifted = warp(smooth_source, positions + scale * np.array(shift))
         change = _score(stored, shifted, chosen)
         if change < LEAST_TEXTURE**2:
             continue
@@ -106,12 +110,20 @@ def alignment_findings(
             yield "picture", f"{what} fits no better than the source as it is"
 
 
-def _smooth(picture: Tensor) -> Tensor:
-    """A Gaussian filter, `(C, H, W)` float32."""
-    offsets = torch.arange(-REACH, REACH + 1).float()
-    row = torch.exp(-(offsets**2) / (2 * BLUR**2))
+def _scale(positions: Positions, visible: Mask) -> float:
+    """Source pixels for each target pixel, where they are clearly more than one: then they are compared as coarsely."""
+    step = np.linalg.norm(np.diff(positions, axis=1), axis=-1)[visible[:, 1:] & visible[:, :-1]]
+    scale = float(np.median(step)) if step.size else 1.0
+    return scale if scale > MAGNIFIED else 1.0
+
+
+def _smooth(picture: Tensor, scale: float = 1.0) -> Tensor:
+    """A Gaussian filter, `(C, H, W)` float32, for pixels that are `scale` times as fine."""
+    reach = math.ceil(REACH * scale)
+    offsets = torch.arange(-reach, reach + 1).float()
+    row = torch.exp(-(offsets**2) / (2 * (BLUR * scale) ** 2))
     kernel = (row / row.sum()).expand(picture.shape[0], 1, 1, -1)
-    padded = F.pad(picture[None].float(), (REACH,) * 4, mode="replicate")
+    padded = F.pad(picture[None].float(), (reach,) * 4, mode="replicate")
     across = F.conv2d(padded, kernel, groups=picture.shape[0])
     return F.conv2d(across, kernel.transpose(2, 3), groups=picture.shape[0])[0]
 

@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -60,12 +60,14 @@ class VerifyOptions:
 
 @dataclass(frozen=True)
 class ConvertOptions:
-    """Write a dataset as shards; what broke off goes on where it was."""
+    """Write a dataset as shards, or in a published layout; what broke off goes on where it was."""
 
     source: Annotated[str, tyro.conf.Positional]
     """Local path or URL, or the folder of a public dataset."""
     out: Annotated[str, tyro.conf.Positional]
-    """Local path or URL of the shards."""
+    """Local path or URL of the shards; with --to a local folder."""
+    to: Literal["shards", "dsia-release", "fire"] = "shards"
+    """What to write: shards, or pictures in the folders in which DSIA or FIRE is published."""
     split: str | None = None
     """Only this split."""
     limit: int | None = None
@@ -204,10 +206,17 @@ def _convert(arguments: list[str]) -> int:
     from ..progress import Progress
     from .convert import convert
     from .layouts.opening import open_reader
+    from .release import write_release
 
     url, out = absolute_url(options.source), absolute_url(options.out)
     held = len(open_reader(url, options.split))
+    if options.to != "shards" and options.size is not None:
+        raise InputError(f"--size: --to {options.to} writes pictures as they are; convert to shards of that size first")
     with Progress("converting", min(held, options.limit or held), "sample") as bar:
+        if options.to != "shards":
+            count = write_release(url, out, options.to, options.split, options.limit, advance=bar.advance)
+            print(f"{out}: {count} pairs as {options.to}")
+            return 0
         info = convert(url, out, options.split, options.limit, options.size, advance=bar.advance)
     print(f"{out}: {info.scenes} {info.kind}s, complete")
     return 0

@@ -225,6 +225,7 @@ class Samples:
         groups = {
             "flow": ["flow.npz"],
             "occlusion": ["occlusion.png"],
+            "hidden": ["hidden.png"],
             "dynamic": ["dynamic.png"],
             "depth": depths,
             "mask": masks,
@@ -253,6 +254,7 @@ class Samples:
         return Truth(
             flow=arrays("flow.npz", {"flow": (2, *sizes[0])})[0] if "flow" in wanted else None,
             occlusion=grey("occlusion.png", sizes[0]) if "occlusion" in wanted else None,
+            hidden=grey("hidden.png", sizes[0]) if "hidden" in wanted else None,
             dynamic=grey("dynamic.png", sizes[0]) if "dynamic" in wanted else None,
             depths=depth if "depth" in wanted else None,
             masks=[grey(*each) for each in zip(masks, sizes, strict=True)] if "mask" in wanted else None,

@@ -22,7 +22,7 @@ from torch import Tensor
 from ...methods.errors import DatasetError
 from .pictures import BROKEN_PICTURE, reason
 
-DENSE = ("flow", "occlusion", "dynamic", "depth", "mask")
+DENSE = ("flow", "occlusion", "hidden", "dynamic", "depth", "mask")
 """What `Samples.truth` can read."""
 
 
@@ -35,6 +35,8 @@ class Truth:
             lies behind the source's camera.
         occlusion: bool `(H, W)`, true where the reference pixel's point lies inside the source but is hidden there.
             Points that leave the source are not marked: the flow says so.
+        hidden: bool `(H, W)`, true where the true picture shows what the source does not. Where nothing moves by itself
+            that follows from flow and occlusion, and no dataset has it.
         dynamic: bool `(H, W)`, true where something moves by itself.
         depths: float32 `(H, W)` per frame (a pair has two), along the optical axis, inf where nothing is seen.
         masks: bool `(H, W)` per frame, true on occluders.
@@ -42,6 +44,7 @@ class Truth:
 
     flow: Tensor | None
     occlusion: Tensor | None
+    hidden: Tensor | None
     dynamic: Tensor | None
     depths: list[Tensor] | None
     masks: list[Tensor] | None

@@ -180,7 +180,7 @@ class _Decoder:
                     self._meta = meta
                 case size:
                     raise DatasetError(f"meta.json has the size {size}, not a width and a height")
-        elif name.endswith(".mask.png") or name in ("occlusion.png", "dynamic.png"):
+        elif name.endswith(".mask.png") or name in ("occlusion.png", "hidden.png", "dynamic.png"):
             self._grey[name] = decode_mask(content, self._labels[name])
         elif name.endswith(PICTURES):
             self._pictures[name] = decode_picture(content, self._labels[name])
@@ -221,6 +221,8 @@ class _Decoder:
             return {}
         if name == "flow.npz":
             return {"flow": (2, *shapes[0])}
+        if name == "truth.npz":
+            return {"src": (2, *shapes[0]), "ref": (2, *shapes[0])}
         if name == "depth.npz":
             return {"ref": shapes[0], "src": shapes[1]}
         return {"depth": sizes[self._partner(name)]} if name.endswith(".depth.npz") else {}
@@ -230,13 +232,17 @@ class _Decoder:
         gt = next((picture for name, picture in self._pictures.items() if name.startswith("gt.")), None)
         frames = [self._pictures[name] for name in self._frames]
         if info.kind == "pair":
-            depth = self._arrays.get("depth.npz")
+            depth, exact = self._arrays.get("depth.npz"), self._arrays.get("truth.npz", {})
             sizes = [(int(frame.shape[-2]), int(frame.shape[-1])) for frame in frames]
             fields = PairFields(
                 source=frames[1],
                 gt=gt,
                 flow=self._arrays.get("flow.npz", {}).get("flow"),
+                truth_flow=exact.get("src"),
+                moved=exact.get("ref"),
                 occlusion=self._grey.get("occlusion.png"),
+                hidden=self._grey.get("hidden.png"),
+                dynamic=self._grey.get("dynamic.png"),
                 depths=(depth["ref"], depth["src"]) if depth else None,
                 meta=self._meta,
                 reference_size=sizes[0],

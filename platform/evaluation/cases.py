@@ -22,7 +22,8 @@ class CaseTruth:
         homography: `(3, 3)`, float64, reference pixels to source pixels; of a set `(N, 3, 3)`, to those of each
             source.
         flow: `(2, H, W)`, float32, pixels, reference to source; NaN where unknown.
-        occlusion: bool `(H, W)`, true where the reference pixel's point is hidden in the source.
+        occlusion: bool `(H, W)`, true where the pixel's point is hidden in the source; where the dataset tells what of
+            the true picture the source does not show, that.
         dynamic: bool `(H, W)`, true where something moves by itself.
         points: `(K, 4)`, float64, rows x_reference y_reference x_source y_source.
         masks: bool `(N + 1, H, W)`, of a task `aligned`: where the reference and each source are known.

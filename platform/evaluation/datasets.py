@@ -266,12 +266,12 @@ class EvaluationSet:
         if self.kind == "sequence":
             # The undisturbed picture shows neither frame's light: frames are compared with each other.
             return CaseTruth(homography=homography)
-        dense = self.samples.truth(entry.position, ("flow", "occlusion", "dynamic"))
+        dense = self.samples.truth(entry.position, ("flow", "occlusion", "hidden", "dynamic"))
         return CaseTruth(
             picture=_picture(sample),
             homography=homography,
             flow=dense.flow,
-            occlusion=dense.occlusion,
+            occlusion=dense.occlusion if dense.hidden is None else dense.hidden,
             dynamic=dense.dynamic,
             points=sample.points,
         )

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from typing import Any
 
 import bpy
 import numpy as np
 import numpy.typing as npt
-from mathutils.bvhtree import BVHTree
 
 from ...methods.errors import InputError
 from ..arrays import npz
@@ -17,24 +15,14 @@ from ..exposure import check_light, frame_gain, png, to_srgb
 from ..kinds import Device
 from ..parallax.fitting import measure_parallax
 from ..parallax.geometry import inside, rays, to_camera, to_pixels
-from ..parallax.meshes import Mesh, scene_mesh
+from ..parallax.meshes import Mesh
 from ..parallax.meta import parallax_meta
 from ..parallax.scenes import ParallaxSpec, ViewSpec
 from .engine import fresh_scene, render_light
 from .objects import add_camera
-from .parallax_objects import (
-    add_lamp,
-    add_parts,
-    add_sky,
-    aim_camera,
-    pixel_size,
-    reaches,
-    surface_material,
-)
+from .obstacles import Obstacles
+from .parallax_objects import add_lamp, add_place, add_sky, aim_camera
 from .surface import SurfacePass, render_surface
-
-SAME = 1e-4
-"""A point is hidden if something is nearer to the camera by more than this share of its distance."""
 
 Field = npt.NDArray[np.float64]
 
@@ -69,17 +57,7 @@ class _Stage:
     def __init__(self, spec: ParallaxSpec, folder: str, threads: int, device: Device) -> None:
         self.spec, self.folder, self.size = spec, folder, (spec.width, spec.height)
         self.scene = fresh_scene(spec.width, spec.height, threads, device)
-        pixel = min(pixel_size(view, spec.width) for view in spec.views)
-        distances = reaches(spec)
-        materials: list[Any] = []
-        for number, surface in enumerate(spec.surfaces):
-            if number not in distances:
-                materials.append(None)
-                continue
-            extent = _face_size(spec, number) if surface.fitted else surface.tile
-            materials.append(surface_material(surface, extent, distances[number], pixel, spec.ambient))
-        self.mesh = scene_mesh(spec.parts, spec.surfaces)
-        add_parts(self.scene, self.mesh, materials)
+        self.mesh = add_place(self.scene, spec.parts, spec.surfaces, spec.views, spec.width, spec.ambient)
         for lamp in spec.lamps:
             add_lamp(self.scene, lamp)
         add_sky(self.scene, spec.sky, indoors=spec.layout == "room")
@@ -107,17 +85,9 @@ class _Stage:
             "gt.png": pictures[2],
             "flow.npz": npz(flow=np.moveaxis(truth.targets - truth.origins, 2, 0).astype(np.float32)),
             "occlusion.png": png(np.where(truth.occluded, 255, 0).astype(np.uint8)),
-            "depth.npz": npz(ref=_depth(reference, passes[0]), src=_depth(source, passes[1])),
+            "depth.npz": npz(ref=depth_of(reference, passes[0]), src=depth_of(source, passes[1])),
             "meta.json": parallax_meta(spec, gains, float(visible.mean()), parallax, bpy.app.version_string),
         }
-
-
-def _face_size(spec: ParallaxSpec, surface: int) -> tuple[float, float]:
-    """Width and height of the largest faces with a surface."""
-    parts = [each for each in spec.parts if each.surface == surface]
-    wide = max(2 * max(each.half[0], each.half[1]) for each in parts)
-    high = max(2 * (each.half[2] if each.half[2] > 0.05 else min(each.half[0], each.half[1])) for each in parts)
-    return wide, high
 
 
 class _Truth:
@@ -139,27 +109,13 @@ class _Truth:
         self.targets: Field = to_pixels(source, there, width, height)
         candidates = inside(self.targets, width, height)
         self.occluded = np.zeros((height, width), bool)
-        self.occluded[candidates] = _hidden(
-            mesh, source, points[candidates], directions[candidates], sky[..., 0][candidates]
+        obstacles = Obstacles([mesh])
+        self.occluded[candidates] = obstacles.hide(
+            source, points[candidates], directions[candidates], sky[..., 0][candidates]
         )
 
 
-def _hidden(
-    mesh: Mesh, source: ViewSpec, points: Field, directions: Field, sky: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.bool_]:
-    """Which points (N, 3), and for the sky which directions, something hides from the source camera."""
-    ends = np.cumsum(mesh.counts).tolist()
-    corners = mesh.corners.tolist()
-    faces = [corners[begin:end] for begin, end in zip([0, *ends[:-1]], ends, strict=True)]
-    tree = BVHTree.FromPolygons(mesh.vertices.tolist(), faces)
-    towards = np.where(sky[:, None], directions, points - np.asarray(source.position))
-    length = np.sqrt((towards * towards).sum(axis=1))
-    reach = np.where(sky, np.inf, length * (1 - SAME))
-    reach = np.minimum(reach, 1e6)
-    rows = zip((towards / length[:, None]).tolist(), reach.tolist(), strict=True)
-    return np.array([tree.ray_cast(source.position, ray, far)[0] is not None for ray, far in rows], bool)
-
-
-def _depth(view: ViewSpec, seen: SurfacePass) -> npt.NDArray[np.float32]:
+def depth_of(view: ViewSpec, seen: SurfacePass) -> npt.NDArray[np.float32]:
+    """Depth (H, W) along the line of sight, in metres; infinite where nothing is seen."""
     depth = to_camera(view, seen.position.astype(np.float64))[..., 2]
     return np.where(seen.hit, depth, np.inf).astype(np.float32)

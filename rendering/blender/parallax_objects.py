@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import bpy
@@ -12,8 +13,8 @@ from mathutils import Matrix, Vector
 from PIL import Image, ImageFilter
 
 from ..cameras import SENSOR_WIDTH
-from ..parallax.meshes import Mesh
-from ..parallax.scenes import LampSpec, ParallaxSpec, SkySpec, SurfaceSpec, ViewSpec
+from ..parallax.meshes import Mesh, scene_mesh
+from ..parallax.scenes import LampSpec, PartSpec, SkySpec, SurfaceSpec, ViewSpec
 from ..parallax.surfaces import seamless, surface_picture
 
 TEXELS_PER_PIXEL = 2
@@ -26,9 +27,9 @@ LEVELS = 4
 """A surface's texture in halves of its resolution: Cycles itself has none and would make noise of far detail."""
 
 
-def add_parts(scene: Any, mesh: Mesh, materials: list[Any]) -> None:
-    """The object with all parts, and a material for each surface."""
-    data = bpy.data.meshes.new("parts")
+def mesh_object(scene: Any, name: str, mesh: Mesh, materials: list[Any]) -> Any:
+    """An object with its own normals, texture coordinates and a material for each surface."""
+    data = bpy.data.meshes.new(name)
     data.vertices.add(len(mesh.vertices))
     data.vertices.foreach_set("co", mesh.vertices.astype(np.float32).ravel())
     data.loops.add(len(mesh.corners))
@@ -43,7 +44,40 @@ def add_parts(scene: Any, mesh: Mesh, materials: list[Any]) -> None:
     normals.data.foreach_set("vector", mesh.normals.astype(np.float32).ravel())
     for material in materials:
         data.materials.append(material)
-    scene.collection.objects.link(bpy.data.objects.new("parts", data))
+    made = bpy.data.objects.new(name, data)
+    scene.collection.objects.link(made)
+    return made
+
+
+def add_place(
+    scene: Any,
+    parts: Sequence[PartSpec],
+    surfaces: Sequence[SurfaceSpec],
+    views: Sequence[ViewSpec],
+    width: int,
+    ambient: float,
+) -> Mesh:
+    """Everything that stands still, in one object, its textures as fine as the views can show; its mesh."""
+    pixel = min(pixel_size(view, width) for view in views)
+    distances = reaches(parts, views)
+    materials: list[Any] = []
+    for number, surface in enumerate(surfaces):
+        if number not in distances:
+            materials.append(None)
+            continue
+        extent = _face_size(parts, number) if surface.fitted else surface.tile
+        materials.append(surface_material(surface, extent, distances[number], pixel, ambient))
+    mesh = scene_mesh(parts, surfaces)
+    mesh_object(scene, "parts", mesh, materials)
+    return mesh
+
+
+def _face_size(parts: Sequence[PartSpec], surface: int) -> tuple[float, float]:
+    """Width and height of the largest faces with a surface."""
+    own = [each for each in parts if each.surface == surface]
+    wide = max(2 * max(each.half[0], each.half[1]) for each in own)
+    high = max(2 * (each.half[2] if each.half[2] > 0.05 else min(each.half[0], each.half[1])) for each in own)
+    return wide, high
 
 
 def pixel_size(view: ViewSpec, width: int) -> float:
@@ -89,7 +123,7 @@ def _levels(tree: Any, spec: SurfaceSpec, picture: npt.NDArray[np.uint8], reach:
         size = max(2, picture.shape[1] >> number), max(2, picture.shape[0] >> number)
         image = Image.fromarray(picture).resize(size, Image.Resampling.BOX)
         texture = tree.nodes.new("ShaderNodeTexImage")
-        texture.image = _blender_image(_smoothed(image, seamless(spec.family)))
+        texture.image = blender_image(_smoothed(image, seamless(spec.family)))
         texture.interpolation, texture.extension = "Linear", "REPEAT" if seamless(spec.family) else "MIRROR"
         if colour is None:
             colour = texture.outputs["Color"]
@@ -127,7 +161,8 @@ def _smoothed(image: Image.Image, wraps: bool) -> npt.NDArray[np.uint8]:
     return np.asarray(smooth)[margin:-margin, margin:-margin]
 
 
-def _blender_image(pixels: npt.NDArray[np.uint8]) -> Any:
+def blender_image(pixels: npt.NDArray[np.uint8]) -> Any:
+    """Blender's picture of sRGB pixels (H, W, 3), top row first."""
     height, width = pixels.shape[:2]
     image = bpy.data.images.new("texture", width, height)
     colours = np.ones((height, width, 4), np.float32)
@@ -229,12 +264,12 @@ def _add_sun(scene: Any, spec: SkySpec) -> None:
     scene.collection.objects.link(lamp)
 
 
-def reaches(spec: ParallaxSpec) -> dict[int, tuple[float, float]]:
+def reaches(parts: Sequence[PartSpec], views: Sequence[ViewSpec]) -> dict[int, tuple[float, float]]:
     """Surface to the distances of the nearest and the farthest of its parts' boxes; the nearest is at least 0.5 m."""
     found: dict[int, tuple[float, float]] = {}
-    for part in spec.parts:
+    for part in parts:
         cosine, sine = part.turn
-        for view in spec.views:
+        for view in views:
             x, y, z = (a - b for a, b in zip(view.position, part.centre, strict=True))
             own = [abs(each) for each in (cosine * x + sine * y, cosine * y - sine * x, z)]
             near = math.hypot(*(max(0.0, each - half) for each, half in zip(own, part.half, strict=True)))

@@ -36,7 +36,7 @@ def parallax_meta(
         "size": [spec.width, spec.height],
         "layout": spec.layout,
         "difficulty": spec.difficulty,
-        "cameras": [_camera(view, spec) for view in spec.views],
+        "cameras": [view_meta(view, spec.width, spec.height) for view in spec.views],
         "overlap": overlap,
         "parallax": parallax
         and {
@@ -51,10 +51,11 @@ def parallax_meta(
     return json.dumps(content, sort_keys=True).encode()
 
 
-def _camera(view: ViewSpec, spec: ParallaxSpec) -> dict[str, object]:
+def view_meta(view: ViewSpec, width: int, height: int) -> dict[str, object]:
+    """A camera, as `meta.json` tells it."""
     return {
         "position": view.position,
         "lens": view.lens,
-        "intrinsics": view_intrinsics(view, spec.width, spec.height).tolist(),
+        "intrinsics": view_intrinsics(view, width, height).tolist(),
         "world_to_camera": view_matrix(view).tolist(),
     }

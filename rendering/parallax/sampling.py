@@ -7,41 +7,31 @@ renderer measures it (`meta.py`).
 
 from __future__ import annotations
 
-import colorsys
 import math
 import random
 
 import numpy as np
-import numpy.typing as npt
 
 from ...methods.errors import InputError
 from ..cameras import SENSOR_WIDTH, Vector
 from ..streams import choice, stream, uniform
 from .casting import Caster
-from .config import Difficulty, Layout, ParallaxConfig
-from .facades import facade
-from .fitting import measure_parallax
-from .geometry import AHEAD, axes, combine, forward, inside, rays, to_camera, to_pixels, turned, unit
+from .config import Difficulty, ParallaxConfig
+from .geometry import AHEAD, axes, combine, forward, to_camera, turned, unit
 from .kit import Kit
-from .rooms import room
-from .scenes import Colour, ParallaxSpec, PartSpec, SkySpec, ViewSpec
+from .looking import CLEARANCE, Grid
+from .places import build_place, draw_sky, light_colour
+from .scenes import ParallaxSpec, PartSpec, ViewSpec
 from .stage import Stage
-from .streets import street
 
 SAMPLER_VERSION = 1
 """Counts the changes to this package or to the renderer that change what a seed makes; it is part of the settings."""
 
 KIND = "parallax"
-GRID = 24
-"""Rays along each axis of the estimate."""
 STEP = 256
 """Camera distances are whole multiples of 1/STEP metres."""
 ATTEMPTS = 60
 """Scenes that are drawn before the settings count as impossible."""
-CLEARANCE = 0.35
-"""Least distance between a camera and the box around any part, in metres."""
-NEAR, NEAR_SHARE = 1.4, 0.12
-"""A camera's view is blocked if more than this share of it is nearer than that many metres."""
 INNER = 0.12
 """The estimate keeps this share of a class's width away from its ends, for the measured value differs from it."""
 
@@ -64,8 +54,8 @@ def sample_parallax(config: ParallaxConfig, seed: int, index: int, size: int, di
     for attempt in range(ATTEMPTS):
         kit = Kit(stream(KIND, seed, index, attempt, "scene"))
         light = stream(KIND, seed, index, attempt, "light")
-        colour = _colour(config, light)
-        stage = _build(config, layout, kit, colour)
+        colour = light_colour(config, light)
+        stage = build_place(config, layout, kit, colour)
         views = _views(config, stream(KIND, seed, index, attempt, "cameras"), kit, stage, (width, size), difficulty)
         if views:
             return ParallaxSpec(
@@ -82,44 +72,11 @@ def sample_parallax(config: ParallaxConfig, seed: int, index: int, size: int, di
                 surfaces=tuple(kit.surfaces),
                 parts=tuple(kit.parts),
                 lamps=tuple(kit.lamps),
-                sky=_sky(config, light, layout, colour),
+                sky=draw_sky(config, light, layout, colour),
                 views=views,
             )
     raise InputError(
         f"--scene.{difficulty}: no {layout} of {ATTEMPTS} has such a parallax within the ranges of overlap and baseline"
-    )
-
-
-def _build(config: ParallaxConfig, layout: Layout, kit: Kit, colour: Colour) -> Stage:
-    match layout:
-        case "room":
-            return room(config, kit, colour)
-        case "facade":
-            return facade(config, kit)
-        case "street":
-            return street(config, kit)
-
-
-def _colour(config: ParallaxConfig, rng: random.Random) -> Colour:
-    """Colour of a lamp or the sun, between orange and white, seldom blue."""
-    hue = 0.09 if rng.random() < 0.8 else 0.6
-    return colorsys.hsv_to_rgb(hue, uniform(rng, config.light_saturation), 1.0)
-
-
-def _sky(config: ParallaxConfig, rng: random.Random, layout: Layout, colour: Colour) -> SkySpec:
-    # Outdoors the sun is mostly behind the camera, so that what is seen is lit.
-    side = turned(uniform(rng, (-180, 180) if layout == "room" else (-75, 75)))
-    height = uniform(rng, (0.5, 1.3))
-    grey = rng.random()
-    return SkySpec(
-        zenith=(0.16 + 0.34 * grey, 0.32 + 0.22 * grey, 0.75 - 0.1 * grey),
-        horizon=(0.72 + 0.1 * rng.random(), 0.8, 0.86 + 0.06 * rng.random()),
-        strength=uniform(rng, config.sky_strength),
-        clouds=0.25 + 0.4 * rng.random(),
-        shift=(20 * rng.random(), 20 * rng.random(), 20 * rng.random()),
-        sun=unit((side[1], -side[0], height)),
-        sun_strength=uniform(rng, config.sun_strength) * (1 - 0.6 * grey) * (layout != "room" or rng.random() < 0.5),
-        sun_colour=colour,
     )
 
 
@@ -136,7 +93,7 @@ def _views(
     pan, tilt = turned(stage.pan), turned(stage.tilt)
     reference = _view(config, rng, stage.eye, axes(pan, tilt, AHEAD), lens)
     caster = Caster(_around(config, kit.parts, reference))
-    grid = _Grid(caster, reference, size)
+    grid = Grid(caster, reference, size)
     if not grid.free:
         return None
     source_axes = axes(
@@ -164,7 +121,7 @@ def _views(
         distance = distance * min(3.0, max(1 / 3, wanted / max(estimate, 1e-6)))
     else:
         return None
-    if not config.overlap[0] <= overlap <= config.overlap[1] or not _Grid(caster, moved, size).free:
+    if not config.overlap[0] <= overlap <= config.overlap[1] or not Grid(caster, moved, size).free:
         return None
     return reference, moved
 
@@ -206,59 +163,3 @@ def _around(config: ParallaxConfig, parts: list[PartSpec], view: ViewSpec) -> li
         if z > -reach and max(abs(x), abs(y)) - slope * z < reach * slant:
             kept.append(part)
     return kept
-
-
-class _Grid:
-    """What a camera sees along a coarse grid of rays."""
-
-    def __init__(self, caster: Caster, view: ViewSpec, size: tuple[int, int]) -> None:
-        self.caster, self.view, self.size = caster, view, size
-        steps = (np.arange(GRID) + 0.5) / GRID
-        # Cells reach to the picture's borders; their middles stand for them.
-        x, y = np.meshgrid(steps * size[0] - 0.5, steps * size[1] - 0.5)
-        pixels = np.stack([x.ravel(), y.ravel()], axis=1)
-        directions = rays(view, pixels, *size)
-        self.depth, _ = caster.cast(view.position, directions)
-        self.sky = np.isinf(self.depth)
-        known = np.where(self.sky, 1.0, self.depth)
-        self.points = np.asarray(view.position) + directions * known[:, None]
-        self.directions = directions
-        # Where the rays really are, by the same arithmetic as the source's pixels.
-        self.pixels = to_pixels(view, to_camera(view, directions, points=False), *size)
-
-    @property
-    def free(self) -> bool:
-        """Whether the camera stands in free space and little is right before it."""
-        if self.caster.clearance(self.view.position) < CLEARANCE:
-            return False
-        return float((self.depth < NEAR).mean()) <= NEAR_SHARE and float(self.sky.mean()) < 0.45
-
-    @property
-    def usual_distance(self) -> float:
-        """Median depth, in metres; of the sky's 40."""
-        return float(np.sort(np.minimum(self.depth, 40.0))[len(self.depth) // 2])
-
-    def look(self, source: ViewSpec) -> tuple[float | None, float]:
-        """The estimated parallax in percent of the diagonal, and the share of the points that the source sees.
-
-        The share counts as 0 where something is beside or behind the source camera.
-        """
-        visible, targets = self._seen(source)
-        found = measure_parallax(self.pixels[visible], targets[visible], *self.size)
-        width, height = self.size
-        behind = bool((to_camera(source, self.points)[~self.sky, 2] < 0.2).any())
-        share = 0.0 if behind else float(visible.mean())
-        return None if found is None else 100 * found.p90_px / math.sqrt(width * width + height * height), share
-
-    def _seen(self, source: ViewSpec) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
-        """Which points the source sees, and at which of its pixels."""
-        camera = np.where(
-            self.sky[:, None], to_camera(source, self.directions, points=False), to_camera(source, self.points)
-        )
-        front = camera[:, 2] > 1e-3
-        camera[~front, 2] = 1.0
-        targets = to_pixels(source, camera, *self.size)
-        towards = np.where(self.sky[:, None], self.directions, self.points - np.asarray(source.position))
-        reach, _ = self.caster.cast(source.position, towards)
-        clear = np.where(self.sky, np.isinf(reach), reach > 1 - 1e-3)
-        return front & inside(targets, *self.size) & clear, targets

@@ -19,7 +19,8 @@ from raylign.rendering.parallax.config import DIFFICULTIES, Difficulty, Parallax
 from raylign.rendering.parallax.difficulty import difficulty_of, split_ranges_by_difficulty
 from raylign.rendering.parallax.fitting import apply, fit_homography, measure_parallax
 from raylign.rendering.parallax.geometry import AHEAD, axes, forward, rays, to_camera, to_pixels, turned
-from raylign.rendering.parallax.sampling import CLEARANCE, sample_parallax
+from raylign.rendering.parallax.looking import CLEARANCE
+from raylign.rendering.parallax.sampling import sample_parallax
 from raylign.rendering.parallax.scenes import ParallaxSpec, PartSpec, SurfaceSpec, ViewSpec
 from raylign.rendering.parallax.surfaces import PATTERNS, seamless, surface_picture
 

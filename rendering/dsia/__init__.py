@@ -1,0 +1,1 @@
+"""People and things that move between two pictures, and the second moment seen from the first camera."""

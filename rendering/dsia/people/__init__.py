@@ -1,0 +1,1 @@
+"""People: characters on a skeleton that walk, run, wave, sit, turn, bend, reach and jump."""

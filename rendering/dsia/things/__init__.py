@@ -1,0 +1,1 @@
+"""Things that move: built from simple solids, each with its own shape, colours and pictures."""

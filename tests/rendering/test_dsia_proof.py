@@ -1,0 +1,56 @@
+"""The proof of dynamic scenes: fifty of them, their pictures against their flows. `make test-slow` runs it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("bpy", reason="Blender is the extra raylign[render]")
+
+from raylign.rendering.dsia.config import SUBSETS, DsiaConfig
+from raylign.rendering.dsia.sampling import sample_dsia
+
+from .conftest import Picture
+from .test_dsia_render import NONE, array, bilinear, render
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
+SCENES, SIZE = 50, 128
+EVEN = DsiaConfig(aspect=1.0, samples=16, light_change=0.0, exposure="fixed", exposure_shift=(0.0, 0.0))
+"""Equal light at both moments."""
+
+
+def psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray) -> float:
+    return float(10 * np.log10(255**2 / max(np.square((a - b)[where]).mean(), 1e-9)))
+
+
+def test_fifty_scenes(picture: Picture) -> None:
+    ys, xs = np.indices((SIZE, SIZE), dtype=np.float64)
+    still_psnr, plain, warped_psnr, unwarped, agree = [], [], [], [], []
+    for scene in range(SCENES):
+        spec = sample_dsia(EVEN, 77, scene, 0, SIZE, SUBSETS[scene % 4], NONE)
+        fields = render(spec, threads=2)
+        reference, source, truth = (picture(fields, f"{name}.png") for name in ("ref", "src", "gt"))
+        dynamic, hidden = picture(fields, "dynamic.png") > 0, picture(fields, "hidden.png") > 0
+        moved = np.moveaxis(array(fields, "truth.npz", "ref"), 0, 2)
+        onto_reference = bilinear(truth, np.stack([xs, ys], axis=2) + moved)
+        still_psnr.append(psnr(onto_reference, reference, ~dynamic))
+        plain.append(psnr(source, reference, ~dynamic))
+        landing = np.moveaxis(array(fields, "truth.npz", "src"), 0, 2) + np.stack([xs, ys], axis=2)
+        warped_psnr.append(psnr(bilinear(source, np.nan_to_num(landing)), truth, ~hidden))
+        unwarped.append(psnr(source, truth, ~hidden))
+        agree.append(json.loads(fields["meta.json"])["subset"] == spec.subset)
+        assert dynamic.any()
+    for name, values in (
+        ("gt onto ref outside dynamic", still_psnr),
+        ("src as it is onto ref", plain),
+        ("src onto gt outside hidden", warped_psnr),
+        ("src as it is onto gt", unwarped),
+    ):
+        print(f"{name}: worst {min(values):.1f}, median {np.median(values):.1f} dB")
+    print(f"subset measured as asked for: {sum(agree)} of {SCENES}")
+    assert np.median(still_psnr) > 30
+    assert np.median(warped_psnr) > np.median(unwarped) + 5
+    assert sum(agree) >= 0.95 * SCENES
