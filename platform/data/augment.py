@@ -17,6 +17,7 @@ from torch import Generator, Tensor
 
 from ...methods.errors import InputError
 from ...methods.geometry import homography_from_points, homography_positions, pixel_grid, sample, transform_points
+from .degradations import DEGRADATIONS, STRENGTHS, degrade
 from .samples import float_image
 
 
@@ -50,6 +51,8 @@ class AugmentOptions:
     """Gaussian noise of standard deviation U(0, n) is added to values in [0, 1], in the input only."""
     jpeg: float = 0.0
     """Each picture is compressed as JPEG of quality U(100 - j, 100), in the input only."""
+    degradation: float = 0.0
+    """Share of the pictures that are degraded: noise, blur or low light in one of three strengths (input only)."""
     flip: float = 0.0
     """Share of samples that are mirrored left to right, all their views together."""
     displacement: float = 0.0
@@ -75,8 +78,12 @@ class AugmentOptions:
     @property
     def degrades_inputs(self) -> bool:
         """Whether anything beyond brightness and colour is changed."""
-        return any((self.contrast, self.gamma, self.saturation, self.hue, self.blur, self.noise, self.jpeg))
+        changes = self.contrast, self.gamma, self.saturation, self.hue, self.blur, self.noise, self.jpeg
+        return any((*changes, self.degradation))
 
+
+ALL_DEGRADATIONS = tuple((kind, strength) for kind in DEGRADATIONS for strength in STRENGTHS)
+"""Every kind in every strength."""
 
 _LIMITS = (
     ("contrast", 0, 1),
@@ -86,6 +93,7 @@ _LIMITS = (
     ("blur", 0, 20),
     ("noise", 0, 1),
     ("jpeg", 0, 99),
+    ("degradation", 0, 1),
     ("flip", 0, 1),
     ("displacement", 0, 0.5),
     ("displacement_grid", 2, 64),
@@ -165,6 +173,8 @@ class InputChanges:
     """`(B, P)`, quality, 1 to 100."""
     seed: Tensor
     """`(B, P)` int64, of the noise: drawing it here for the whole batch would cost each worker all workers' time."""
+    degradation: Tensor
+    """`(B, P)` int64, place in `ALL_DEGRADATIONS`, -1 for none."""
 
     def map(self, change: Callable[[Tensor], Tensor]) -> InputChanges:
         """The same change of every tensor: a slice, one of the pictures, a flattening."""
@@ -201,6 +211,11 @@ def draw_changes(
         noise=uniform(0, options.noise),
         jpeg=uniform(100 - options.jpeg, 100),
         seed=torch.randint(2**62, (count, pictures), generator=generator),
+        degradation=torch.where(
+            uniform(0, 1) < options.degradation,
+            torch.randint(len(ALL_DEGRADATIONS), (count, pictures), generator=generator),
+            -1,
+        ),
     )
 
 
@@ -237,7 +252,21 @@ def change_inputs(pictures: Tensor, changes: InputChanges, options: AugmentOptio
         changed = changed + changes.noise[:, None, None, None] * torch.stack(grains)
     if options.jpeg:
         changed = enhance.jpeg_codec_differentiable(changed.clamp(0, 1), changes.jpeg)
-    return changed.clamp(0, 1)
+    changed = changed.clamp(0, 1)
+    if options.degradation:
+        chosen = zip(changed.split(1), changes.degradation.tolist(), changes.seed.tolist(), strict=True)
+        changed = torch.cat(
+            [
+                each if which < 0 else degrade(each, *ALL_DEGRADATIONS[which], _grains(seed))
+                for each, which, seed in chosen
+            ]
+        )
+    return changed
+
+
+def _grains(seed: int) -> Generator:
+    """Other random numbers than those of the noise with this seed."""
+    return Generator().manual_seed(seed ^ 1)
 
 
 def mirror_pictures(pictures: Tensor, flip: Tensor) -> Tensor:

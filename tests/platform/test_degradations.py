@@ -70,3 +70,27 @@ def test_mistakes_are_named() -> None:
         degrade(pictures(), "rain", 1, generator())
     with pytest.raises(InputError, match="1, 2, 3"):
         degrade(pictures(), "blur", 4, generator())
+
+
+def test_training_degrades_the_share_it_is_told_to() -> None:
+    from dataclasses import replace
+
+    from raylign.platform.data.augment import ALL_DEGRADATIONS, AugmentOptions, change_inputs, draw_changes
+
+    plain = AugmentOptions(brightness=0.0, colour=0.0)
+    options = replace(plain, degradation=0.5)
+    changes = draw_changes(200, 2, options, torch.Generator().manual_seed(3)).map(lambda each: each.flatten(0, 1))
+    share = (changes.degradation >= 0).float().mean()
+    assert 0.4 < share < 0.6
+    assert set(changes.degradation.tolist()) == {-1, *range(len(ALL_DEGRADATIONS))}
+    pictures = torch.rand(24, 3, 128, 128, generator=torch.Generator().manual_seed(4))
+    few = changes.map(lambda each: each[:24])
+    changed = change_inputs(pictures, few, options)
+    untouched = (changed == pictures).flatten(1).all(1)
+    assert (untouched == (few.degradation < 0)).all()
+    assert (changed == change_inputs(pictures, few, options)).all()
+    # Turning it on moves no other random number.
+    without = draw_changes(200, 2, plain, torch.Generator().manual_seed(3)).map(lambda each: each.flatten(0, 1))
+    assert (without.seed == changes.seed).all()
+    assert (without.gain == changes.gain).all()
+    assert (without.degradation == -1).all()
