@@ -48,8 +48,10 @@ leaderboard: setup
 	$(BIN)/raylign render parallax --scenes 100 --seed 5 --out $(BOARD)/parallax $(RENDER) 0.01
 	$(BIN)/raylign render sidar --scenes 22 --seed 6 --out $(BOARD)/prints $(RENDER) 0.04 --preset handheld --scene.frames 8
 	$(BIN)/raylign render sidar --scenes 22 --seed 7 --out $(BOARD)/sidar $(RENDER) 0.04 --scene.frames 8
+	$(BIN)/raylign render dsia --scenes 45 --seed 8 --out $(BOARD)/dsia $(RENDER) 0.02 --scene.aspect 1
+	$(BIN)/raylign render fundus --scenes 66 --seed 9 --out $(BOARD)/fundus $(RENDER) 0.02
 	$(if $(PICTURES),ln -sfn $(abspath $(PICTURES)) $(BOARD)/photographs)
-	$(BIN)/raylign evaluate --data $(addprefix $(BOARD)/,parallax prints sidar $(if $(PICTURES),photographs)) \
+	$(BIN)/raylign evaluate --data $(addprefix $(BOARD)/,parallax prints sidar dsia fundus $(if $(PICTURES),photographs)) \
 		--methods all 'crossscale[adapt=0,start=network]' --limit 60 --name leaderboard \
 		--markdown README.md docs/results/leaderboard.md --csv docs/results/leaderboard.csv
 

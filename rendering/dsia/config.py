@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from ..parallax.config import Layout, ParallaxConfig
+from ..parallax.config import PLACE_BOUNDS, PlaceConfig
 from ..settings import check_settings
 from ..streams import Range
 
@@ -18,7 +18,7 @@ SUBSETS: tuple[Subset, ...] = get_args(Subset)
 
 
 @dataclass(frozen=True)
-class DsiaConfig:
+class DsiaConfig(PlaceConfig):
     """What a dynamic scene may look like: a place, people and things that move in it, and a camera that moves too.
 
     A pair shows time 1 from view 1 (the reference), time 2 from view 2 (the source) and time 2 from view 1 (the truth).
@@ -30,8 +30,6 @@ class DsiaConfig:
 
     pairs: int = 1
     """Pairs of each scene: moments of the same people in the same place."""
-    layouts: tuple[Layout, ...] = ("room", "facade", "street")
-    """Kinds of places to draw from."""
     moves: tuple[Move, ...] = ("forward", "backward", "left", "right", "rotation", "orbit")
     """Ways of the camera to draw from."""
     aspect: float = 16 / 9
@@ -76,23 +74,9 @@ class DsiaConfig:
     """Strength of sun, sky and lamps at time 2 over that at time 1, where the light changes."""
     sun_turn: Range = (-25.0, 25.0)
     """Turn of the sun around the vertical where the light changes."""
-    sun_strength: Range = (2.0, 5.0)
-    """Strength of the sun at time 1, in watts per square metre."""
-    sky_strength: Range = (0.7, 1.3)
-    """Strength of the sky's light at time 1."""
-    lamp_energy: Range = (40.0, 110.0)
-    """Power of a room's ceiling lamp at time 1, in Blender's watts."""
-    ambient: Range = (0.1, 0.2)
-    """Light that all surfaces give by themselves, relative to the sky's; it stands for light that came many ways."""
-    light_saturation: Range = (0.0, 0.25)
-    """Saturation of the colour of sun and lamps; it lies between orange and blue."""
 
     furniture: tuple[int, int] = (3, 7)
     """Fewest and most pieces of furniture along a room's walls."""
-    pictures: tuple[int, int] = (3, 6)
-    """Fewest and most pictures on a room's walls."""
-    trees: tuple[int, int] = (1, 3)
-    """Fewest and most trees in front of a facade; a street has them on both sides."""
     cars: tuple[int, int] = (1, 3)
     """Fewest and most parked cars on each side of a street; a facade has one at most."""
     posts: tuple[int, int] = (1, 3)
@@ -106,20 +90,6 @@ class DsiaConfig:
         """Motion of people and things in a subset, in percent of the width."""
         return self.small_foreground if subset.endswith("Sf") else self.large_foreground
 
-    def place(self) -> ParallaxConfig:
-        """What the builders of places read."""
-        return ParallaxConfig(
-            sun_strength=self.sun_strength,
-            sky_strength=self.sky_strength,
-            lamp_energy=self.lamp_energy,
-            light_saturation=self.light_saturation,
-            furniture=self.furniture,
-            pictures=self.pictures,
-            trees=self.trees,
-            cars=self.cars,
-            posts=self.posts,
-        )
-
     def validate(self) -> None:
         """Check every setting.
 
@@ -131,12 +101,11 @@ class DsiaConfig:
 
 
 _BOUNDS: dict[str, tuple[float, float]] = {
+    **PLACE_BOUNDS,
     "pairs": (1, 1000), "aspect": (1, 4), "samples": (1, 65536), "bounces": (1, 64), "exposure_shift": (-4, 4),
     "people": (0, 12), "things": (0, 12), "distance": (1.2, 60), "speed": (0, 30), "spin": (0, 720),
     "small_camera": (0.05, 60), "large_camera": (0.05, 60), "small_foreground": (0.05, 60),
     "large_foreground": (0.05, 60), "lapse": (0.001, 60), "lens": (12, 200), "light_change": (0, 1),
-    "light_ratio": (0.01, 100), "sun_turn": (-180, 180), "sun_strength": (0, 1000), "sky_strength": (0.01, 100),
-    "lamp_energy": (0, 10000), "ambient": (0, 10), "light_saturation": (0, 1), "furniture": (0, 30),
-    "pictures": (0, 30), "trees": (0, 20), "cars": (0, 20), "posts": (0, 20),
+    "light_ratio": (0.01, 100), "sun_turn": (-180, 180),
 }  # fmt: skip
 """Least and most of each number."""

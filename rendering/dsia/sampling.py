@@ -78,13 +78,12 @@ def sample_dsia(
         InputError: the settings leave no room for such a pair.
     """
     layout = choice(stream(KIND, seed, scene, "layout"), config.layouts)
-    place = config.place()
     for attempt in range(PLACES):
         kit = Kit(stream(KIND, seed, scene, attempt, "place"))
         light = stream(KIND, seed, scene, attempt, "light")
-        colour = light_colour(place, light)
-        stage = build_place(place, layout, kit, colour)
-        first = LightSpec(draw_sky(place, light, layout, colour), tuple(kit.lamps))
+        colour = light_colour(config, light)
+        stage = build_place(config, layout, kit, colour)
+        first = LightSpec(draw_sky(config, light, layout, colour), tuple(kit.lamps))
         members = draw_cast(
             config,
             assets.characters,

@@ -16,7 +16,36 @@ DIFFICULTIES: tuple[Difficulty, ...] = get_args(Difficulty)
 
 
 @dataclass(frozen=True)
-class ParallaxConfig:
+class PlaceConfig:
+    """What rooms, facades and streets may look like, and their light."""
+
+    layouts: tuple[Layout, ...] = ("room", "facade", "street")
+    """Kinds of scenes to draw from."""
+    sun_strength: Range = (2.0, 5.0)
+    """Strength of the sun, in watts per square metre."""
+    sky_strength: Range = (0.7, 1.3)
+    """Strength of the sky's light."""
+    lamp_energy: Range = (40.0, 110.0)
+    """Power of a room's ceiling lamp, in Blender's watts."""
+    ambient: Range = (0.1, 0.2)
+    """Light that all surfaces give by themselves, relative to the sky's; it stands for light that came many ways."""
+    light_saturation: Range = (0.0, 0.25)
+    """Saturation of the colour of sun and lamps; it lies between orange and blue."""
+
+    furniture: tuple[int, int] = (5, 9)
+    """Fewest and most pieces of furniture along a room's walls."""
+    pictures: tuple[int, int] = (3, 6)
+    """Fewest and most pictures on a room's walls."""
+    trees: tuple[int, int] = (1, 3)
+    """Fewest and most trees in front of a facade; a street has them on both sides."""
+    cars: tuple[int, int] = (2, 5)
+    """Fewest and most parked cars on each side of a street; a facade has one at most."""
+    posts: tuple[int, int] = (2, 4)
+    """Fewest and most lamp posts, signs and the like."""
+
+
+@dataclass(frozen=True)
+class ParallaxConfig(PlaceConfig):
     """What a parallax scene may look like: a static room, facade or street, and two pictures of it.
 
     Ranges are `LOW HIGH` and drawn uniformly. Lengths are in metres, angles in degrees. Parallax is what no homography
@@ -24,8 +53,6 @@ class ParallaxConfig:
     homography, in percent of the picture's diagonal.
     """
 
-    layouts: tuple[Layout, ...] = ("room", "facade", "street")
-    """Kinds of scenes to draw from."""
     aspect: float = 1.0
     """Width of a picture over its height, at least 1."""
     samples: int = 16
@@ -62,28 +89,6 @@ class ParallaxConfig:
     lens_ratio: Range = (0.95, 1.05)
     """Focal length of the second camera over that of the first."""
 
-    sun_strength: Range = (2.0, 5.0)
-    """Strength of the sun, in watts per square metre."""
-    sky_strength: Range = (0.7, 1.3)
-    """Strength of the sky's light."""
-    lamp_energy: Range = (40.0, 110.0)
-    """Power of a room's ceiling lamp, in Blender's watts."""
-    ambient: Range = (0.1, 0.2)
-    """Light that all surfaces give by themselves, relative to the sky's; it stands for light that came many ways."""
-    light_saturation: Range = (0.0, 0.25)
-    """Saturation of the colour of sun and lamps; it lies between orange and blue."""
-
-    furniture: tuple[int, int] = (5, 9)
-    """Fewest and most pieces of furniture along a room's walls."""
-    pictures: tuple[int, int] = (3, 6)
-    """Fewest and most pictures on a room's walls."""
-    trees: tuple[int, int] = (1, 3)
-    """Fewest and most trees in front of a facade; a street has them on both sides."""
-    cars: tuple[int, int] = (2, 5)
-    """Fewest and most parked cars on each side of a street; a facade has one at most."""
-    posts: tuple[int, int] = (2, 4)
-    """Fewest and most lamp posts, signs and the like."""
-
     def parallax(self, difficulty: Difficulty) -> Range:
         """The parallax of a class, in percent of the diagonal."""
         return {"easy": self.easy, "moderate": self.moderate, "hard": self.hard}[difficulty]
@@ -98,12 +103,18 @@ class ParallaxConfig:
         check_settings(self, least, most)
 
 
+PLACE_BOUNDS: dict[str, tuple[float, float]] = {
+    "sun_strength": (0, 1000), "sky_strength": (0.01, 100), "lamp_energy": (0, 10000), "ambient": (0, 10),
+    "light_saturation": (0, 1), "furniture": (0, 30), "pictures": (0, 30), "trees": (0, 20), "cars": (0, 20),
+    "posts": (0, 20),
+}  # fmt: skip
+"""Least and most of each number of `PlaceConfig`."""
+
 _BOUNDS: dict[str, tuple[float, float]] = {
+    **PLACE_BOUNDS,
     "aspect": (1, 4), "samples": (1, 65536), "bounces": (1, 64), "exposure_shift": (-4, 4), "easy": (0.02, 15),
     "moderate": (0.02, 15), "hard": (0.02, 15), "overlap": (0, 1), "baseline": (0, 20), "forward": (-2, 2),
     "rise": (-1, 1), "pan": (-60, 60), "tilt": (-40, 40), "roll": (-45, 45), "lens": (12, 200),
-    "lens_ratio": (0.5, 2), "sun_strength": (0, 1000), "sky_strength": (0.01, 100), "lamp_energy": (0, 10000),
-    "ambient": (0, 10), "light_saturation": (0, 1), "furniture": (0, 30), "pictures": (0, 30), "trees": (0, 20),
-    "cars": (0, 20), "posts": (0, 20),
+    "lens_ratio": (0.5, 2),
 }  # fmt: skip
 """Least and most of each number."""

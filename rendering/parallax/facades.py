@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..streams import choice, count, uniform
-from .config import ParallaxConfig
+from .config import PlaceConfig
 from .geometry import turned
 from .houses import house, materials
 from .kit import Kit
@@ -11,7 +11,7 @@ from .outdoors import any_side, car, hedge, street_thing, tree
 from .stage import Stage
 
 
-def facade(config: ParallaxConfig, kit: Kit) -> Stage:
+def facade(config: PlaceConfig, kit: Kit) -> Stage:
     """Build a house whose front is 9 to 12 m before the camera at y = 0, its neighbours, and the street between.
 
     Args:

@@ -6,7 +6,7 @@ import colorsys
 import random
 
 from ..streams import uniform
-from .config import Layout, ParallaxConfig
+from .config import Layout, PlaceConfig
 from .facades import facade
 from .geometry import turned, unit
 from .kit import Kit
@@ -16,7 +16,7 @@ from .stage import Stage
 from .streets import street
 
 
-def build_place(config: ParallaxConfig, layout: Layout, kit: Kit, colour: Colour) -> Stage:
+def build_place(config: PlaceConfig, layout: Layout, kit: Kit, colour: Colour) -> Stage:
     """Build a place of a layout; where its first camera stands."""
     match layout:
         case "room":
@@ -27,13 +27,13 @@ def build_place(config: ParallaxConfig, layout: Layout, kit: Kit, colour: Colour
             return street(config, kit)
 
 
-def light_colour(config: ParallaxConfig, rng: random.Random) -> Colour:
+def light_colour(config: PlaceConfig, rng: random.Random) -> Colour:
     """Colour of a lamp or the sun, between orange and white, seldom blue."""
     hue = 0.09 if rng.random() < 0.8 else 0.6
     return colorsys.hsv_to_rgb(hue, uniform(rng, config.light_saturation), 1.0)
 
 
-def draw_sky(config: ParallaxConfig, rng: random.Random, layout: Layout, colour: Colour) -> SkySpec:
+def draw_sky(config: PlaceConfig, rng: random.Random, layout: Layout, colour: Colour) -> SkySpec:
     """The sky and the sun over a place."""
     # Outdoors the sun is mostly behind the camera, so that what is seen is lit.
     side = turned(uniform(rng, (-180, 180) if layout == "room" else (-75, 75)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..cameras import Vector
 from ..streams import choice, count, uniform
-from .config import ParallaxConfig
+from .config import PlaceConfig
 from .furniture import PIECES, chair, floor_lamp, picture, plant, table, timber
 from .geometry import AHEAD, turned, unit
 from .kit import Kit, Opening
@@ -18,7 +18,7 @@ WALL = 0.25
 """Thickness of a wall."""
 
 
-def room(config: ParallaxConfig, kit: Kit, lamp_colour: Colour) -> Stage:
+def room(config: PlaceConfig, kit: Kit, lamp_colour: Colour) -> Stage:
     """Build a room between x = -width/2 and width/2, y = 0 and its depth; the camera stands near y = 0.
 
     Args:
@@ -160,7 +160,7 @@ def _any_turn(kit: Kit) -> Turn:
     return turned(uniform(kit.rng, (-180, 180)))
 
 
-def _pendant(config: ParallaxConfig, kit: Kit, top: Vector, colour: Colour) -> None:
+def _pendant(config: PlaceConfig, kit: Kit, top: Vector, colour: Colour) -> None:
     """A lamp that hangs from the ceiling."""
     x, y, z = top
     drop = uniform(kit.rng, (0.4, 0.7))

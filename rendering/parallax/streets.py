@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..streams import choice, count, uniform
-from .config import ParallaxConfig
+from .config import PlaceConfig
 from .geometry import turned
 from .houses import Materials, house, materials
 from .kit import Kit
@@ -11,7 +11,7 @@ from .outdoors import any_side, car, street_thing, tree
 from .stage import Stage
 
 
-def street(config: ParallaxConfig, kit: Kit) -> Stage:
+def street(config: PlaceConfig, kit: Kit) -> Stage:
     """Build a street along y; the camera stands at y = 0 near its middle.
 
     Args:
@@ -72,7 +72,7 @@ def _houses(row: Kit, covers: list[Materials], side: int) -> None:
         y += length + choice(row.rng, (0.02, 0.02, 1.8))
 
 
-def _verge(config: ParallaxConfig, verge: Kit, side: int) -> None:
+def _verge(config: PlaceConfig, verge: Kit, side: int) -> None:
     """Cars along the kerb, trees and posts on the pavement; x = 0 is the kerb, towards the houses is `side`."""
     rng = verge.rng
     y = uniform(rng, (4.5, 8.0))

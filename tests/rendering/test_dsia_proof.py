@@ -9,8 +9,12 @@ import pytest
 
 pytest.importorskip("bpy", reason="Blender is the extra raylign[render]")
 
+from raylign.rendering.dsia.cast import draw_cast
 from raylign.rendering.dsia.config import SUBSETS, DsiaConfig
-from raylign.rendering.dsia.sampling import sample_dsia
+from raylign.rendering.dsia.sampling import KIND, sample_dsia
+from raylign.rendering.parallax.kit import Kit
+from raylign.rendering.parallax.places import build_place, light_colour
+from raylign.rendering.streams import choice, stream
 
 from .conftest import Picture
 from .test_dsia_render import NONE, array, bilinear, render
@@ -54,3 +58,15 @@ def test_fifty_scenes(picture: Picture) -> None:
     assert np.median(still_psnr) > 30
     assert np.median(warped_psnr) > np.median(unwarped) + 5
     assert sum(agree) >= 0.95 * SCENES
+
+
+def test_the_plans_of_the_papers_size_are_all_different() -> None:
+    config, seen = DsiaConfig(), set()
+    for scene in range(1033):
+        layout = choice(stream(KIND, 0, scene, "layout"), config.layouts)
+        kit, light = Kit(stream(KIND, 0, scene, 0, "place")), stream(KIND, 0, scene, 0, "light")
+        build_place(config, layout, kit, light_colour(config, light))
+        cast = draw_cast(config, (), (), stream(KIND, 0, scene, 0, "cast"), indoors=layout == "room")
+        seen.add((layout, tuple(kit.parts), tuple(kit.surfaces), tuple((each.kind, each.number) for each in cast)))
+    assert len(seen) == 1033
+    assert len({parts for _, parts, _, _ in seen}) == 1033
