@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from raylign.methods.errors import DatasetError
@@ -307,3 +308,32 @@ def test_wrong_arguments_are_one_line_and_status_2(
 def test_nothing_to_verify(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no dataset"):
         verify(str(tmp_path))
+
+
+def test_at_depth_edges_a_sample_beside_the_pixels_centre_is_no_mistake() -> None:
+    from raylign.platform.data.cameras import pixel_grid, reproject, stored_cameras
+    from raylign.platform.data.check_pair import PairFields, pair_findings
+
+    size = (32, 32)
+    intrinsics = [[30.0, 0, 15.5], [0, 30.0, 15.5], [0, 0, 1.0]]
+    places = [[[1.0, 0, 0, shift], [0, 1.0, 0, 0], [0, 0, 1.0, 0]] for shift in (0.0, -0.2)]
+    meta = {
+        "size": [32, 32],
+        "cameras": [{"intrinsics": intrinsics, "world_to_camera": each, "position": [0, 0, 0]} for each in places],
+    }
+    depth = np.full(size, 4.0, np.float32)
+    depth[:, 16:] = 8.0
+    positions, _ = reproject(depth, *stored_cameras(meta, 2))
+    flow = (positions - pixel_grid(size)).transpose(2, 0, 1).astype(np.float32)
+
+    def flow_findings(column: int, moved: float) -> list[str]:
+        changed = flow.copy()
+        changed[0, 10, column] += moved
+        source = torch.zeros(3, *size, dtype=torch.uint8)
+        known = {"truth_flow": None, "moved": None, "occlusion": None, "hidden": None, "dynamic": None}
+        fields = PairFields(source, None, changed, **known, depths=(depth, depth), meta=meta, reference_size=size)
+        return [reason for check, reason in pair_findings(fields) if check == "flow"]
+
+    assert flow_findings(16, 0.05) == []
+    assert flow_findings(16, 0.15)
+    assert flow_findings(8, 0.05)
