@@ -26,7 +26,7 @@ from raylign.rendering.streams import stream
 
 SCENES = 8
 NONE = AssetList("", (), (), (), ())
-PINNED = "0783f13081fb775d"
+PINNED = "9a6e9d5f073613cf"
 
 
 def draw(scene: int, pair: int = 0, config: DsiaConfig | None = None, seed: int = 11) -> DsiaSpec:
@@ -40,7 +40,14 @@ def plans() -> list[DsiaSpec]:
 
 def test_the_draw_is_pinned(plans: list[DsiaSpec]) -> None:
     # Changes when the sampler does: count SAMPLER_VERSION up then, so that nobody mixes old and new shards.
-    texts = [json.dumps(dataclasses.asdict(plan), sort_keys=True) for plan in plans]
+    # Nine digits: the last ones of a trigonometric function, which decides a gait's speed, are the processor's own.
+    texts = [
+        json.dumps(
+            json.loads(json.dumps(dataclasses.asdict(plan)), parse_float=lambda text: float(f"{float(text):.9g}")),
+            sort_keys=True,
+        )
+        for plan in plans
+    ]
     assert len(set(texts)) == SCENES
     assert hashlib.sha256("".join(texts).encode()).hexdigest()[:16] == PINNED
 

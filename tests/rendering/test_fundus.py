@@ -43,7 +43,7 @@ from raylign.rendering.fundus.truth import best_homography, pair_truth
 from raylign.rendering.streams import stream
 
 SIZE = 96
-PINNED = "615c68167741aa62"
+PINNED = "4b3c2b0580a0b8d1"
 Pairs = dict[PairKind, FundusSpec]
 
 
@@ -80,7 +80,9 @@ def landed(spec: FundusSpec, pixel: np.ndarray) -> np.ndarray:
 def test_the_draw_is_pinned(pairs: Pairs) -> None:
     # Changes when the sampler does: count SAMPLER_VERSION up then, so that nobody mixes old and new shards.
     parts = [[dataclasses.asdict(each) for each in (pairs[kind].eye, *pairs[kind].shots)] for kind in KINDS]
-    said = json.dumps(parts, sort_keys=True)
+    # Nine digits: the last ones of a trigonometric function are the processor's own.
+    rounded = json.loads(json.dumps(parts), parse_float=lambda text: float(f"{float(text):.9g}"))
+    said = json.dumps(rounded, sort_keys=True)
     assert hashlib.sha256(said.encode()).hexdigest()[:16] == PINNED
 
 
