@@ -254,13 +254,13 @@ def change_inputs(pictures: Tensor, changes: InputChanges, options: AugmentOptio
         changed = enhance.jpeg_codec_differentiable(changed.clamp(0, 1), changes.jpeg)
     changed = changed.clamp(0, 1)
     if options.degradation:
-        chosen = zip(changed.split(1), changes.degradation.tolist(), changes.seed.tolist(), strict=True)
-        changed = torch.cat(
-            [
-                each if which < 0 else degrade(each, *ALL_DEGRADATIONS[which], _grains(seed))
-                for each, which, seed in chosen
-            ]
-        )
+        degraded = []
+        for each, which, seed in zip(
+            changed.split(1), changes.degradation.tolist(), changes.seed.tolist(), strict=True
+        ):
+            kind, strength = ALL_DEGRADATIONS[max(which, 0)]
+            degraded.append(each if which < 0 else degrade(each, kind, strength, _grains(seed)))
+        changed = torch.cat(degraded)
     return changed
 
 
