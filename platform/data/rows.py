@@ -80,7 +80,7 @@ def sample_row(samples: Samples, position: int, width: int) -> Row:
 
 def _side(sample: Sample, truth: Truth, width: int, pair: bool) -> int:
     """Longer side of the small pictures at which a whole row fits."""
-    dense = (truth.flow, truth.occlusion, truth.dynamic, truth.depths)
+    dense = (truth.flow, truth.occlusion, truth.dynamic, truth.depths, truth.vessels)
     count = min(len(sample.frames), MOST_FRAMES) + (sample.gt is not None)
     if pair:
         count += 1 + sum(each is not None for each in dense)
@@ -188,6 +188,8 @@ def _pair_cells(sample: Sample, truth: Truth, side: int) -> list[Cell]:
         cells.append(Cell(pixels, "moves by itself"))
     if truth.depths is not None:
         cells.append(Cell(resize(depth_colours(truth.depths[0].numpy()), size), "depth"))
+    if truth.vessels is not None:
+        cells.append(Cell(_small(truth.vessels[0].expand(3, -1, -1), side), "vessels"))
     return cells
 
 

@@ -229,6 +229,7 @@ class Samples:
             "dynamic": ["dynamic.png"],
             "depth": depths,
             "mask": masks,
+            "vessels": ["vessels.png", "vessels-src.png"],
         }
         wanted = {name: group for name, group in groups.items() if name in only and set(group) <= set(fields)}
         where = self.where(position)
@@ -240,7 +241,10 @@ class Samples:
             pixels = decode_mask(content[name], label)
             if pixels.shape != size:
                 raise DatasetError(f"{label}: {pixels.shape[1]} x {pixels.shape[0]} pixels, unlike its frame")
-            return torch.from_numpy(pixels > 127)
+            return torch.tensor(pixels)
+
+        def mask(name: str, size: tuple[int, int]) -> Tensor:
+            return grey(name, size) > 127
 
         def arrays(name: str, shapes: dict[str, tuple[int, ...]]) -> list[Tensor]:
             found = decode_arrays(content[name], self.where(position, name), shapes)
@@ -253,11 +257,14 @@ class Samples:
             depth = [arrays(name, {"depth": size})[0] for name, size in zip(depths, sizes, strict=True)]
         return Truth(
             flow=arrays("flow.npz", {"flow": (2, *sizes[0])})[0] if "flow" in wanted else None,
-            occlusion=grey("occlusion.png", sizes[0]) if "occlusion" in wanted else None,
-            hidden=grey("hidden.png", sizes[0]) if "hidden" in wanted else None,
-            dynamic=grey("dynamic.png", sizes[0]) if "dynamic" in wanted else None,
+            occlusion=mask("occlusion.png", sizes[0]) if "occlusion" in wanted else None,
+            hidden=mask("hidden.png", sizes[0]) if "hidden" in wanted else None,
+            dynamic=mask("dynamic.png", sizes[0]) if "dynamic" in wanted else None,
             depths=depth if "depth" in wanted else None,
-            masks=[grey(*each) for each in zip(masks, sizes, strict=True)] if "mask" in wanted else None,
+            masks=[mask(*each) for each in zip(masks, sizes, strict=True)] if "mask" in wanted else None,
+            vessels=[grey(*each) for each in zip(groups["vessels"], sizes, strict=True)]
+            if "vessels" in wanted
+            else None,
         )
 
 

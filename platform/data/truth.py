@@ -22,7 +22,7 @@ from torch import Tensor
 from ...methods.errors import DatasetError
 from .pictures import BROKEN_PICTURE, reason
 
-DENSE = ("flow", "occlusion", "hidden", "dynamic", "depth", "mask")
+DENSE = ("flow", "occlusion", "hidden", "dynamic", "depth", "mask", "vessels")
 """What `Samples.truth` can read."""
 
 
@@ -40,6 +40,7 @@ class Truth:
         dynamic: bool `(H, W)`, true where something moves by itself.
         depths: float32 `(H, W)` per frame (a pair has two), along the optical axis, inf where nothing is seen.
         masks: bool `(H, W)` per frame, true on occluders.
+        vessels: uint8 `(H, W)` per frame of a pair of retinas, the share of each pixel that vessels cover, 255 for all.
     """
 
     flow: Tensor | None
@@ -48,6 +49,7 @@ class Truth:
     dynamic: Tensor | None
     depths: list[Tensor] | None
     masks: list[Tensor] | None
+    vessels: list[Tensor] | None
 
 
 def decode_mask(content: bytes, where: str) -> NDArray[np.uint8]:

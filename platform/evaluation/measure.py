@@ -15,7 +15,7 @@ from ...methods.geometry import Size
 from ..alignment import AlignedPicture
 from .cases import Case
 from .lpips import LEAST_SIDE
-from .pictures import SSIM_WINDOW, ghosting_score, picture_metrics, region_psnr
+from .pictures import SSIM_WINDOW, frame_psnr, ghosting_score, picture_metrics, region_psnr
 from .shots import SHOTS, shot_metrics
 from .transforms import (
     end_point_error,
@@ -75,6 +75,8 @@ def measure(case: Case, aligned: AlignedPicture | None, lpips: Lpips | None = No
             if value is not None:
                 metrics[name] = value
     if case.task == "pair":
+        if truth.picture is not None:
+            metrics["psnr_frame"] = frame_psnr(truth.picture, image, mask)
         metrics |= _transform_metrics(case, aligned)
     if case.task == "set":
         metrics |= _corner_metrics(case, aligned)
@@ -132,8 +134,10 @@ def why_missing(metric: str, known: Collection[str], told: Collection[str], lpip
         return "the dataset has no true pictures"
     if metric in SHOTS:
         return _why_no_shots(metric, known, told, task)
-    if task != "pair" and metric in (*POINTS, "epe"):
+    if task != "pair" and metric in (*POINTS, "epe", "psnr_frame"):
         return "it is measured on pairs only"
+    if metric == "psnr_frame" and "picture" not in known:
+        return "the dataset has no true pictures"
     if task == "aligned" and metric in (*CORNERS, "confidence_ece"):
         return "there is nothing to align"
     if metric == "lpips" and not lpips:

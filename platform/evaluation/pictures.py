@@ -99,6 +99,20 @@ def picture_metrics(target: Tensor, aligned: Tensor, mask: Tensor) -> dict[str, 
     return metrics
 
 
+def frame_psnr(picture: Tensor, aligned: Tensor, mask: Tensor) -> float:
+    """PSNR over the full frame against the true picture, in dB; what the source does not cover counts as black.
+
+    It is what a method that fills the whole frame and one that leaves holes can be compared by: `psnr` takes the holes
+    out of both pictures.
+
+    Args:
+        picture: `(3, H, W)` in [0, 1], the true one.
+        aligned: `(3, H, W)` in [0, 1].
+        mask: bool `(H, W)`, where the source covers the reference.
+    """
+    return psnr(float((picture - aligned * mask).double().square().mean()))
+
+
 def region_psnr(picture: Tensor, aligned: Tensor, mask: Tensor, region: Tensor) -> float | None:
     """PSNR over the pixels of a region alone, in dB; None for an empty region.
 

@@ -36,6 +36,9 @@ METRICS: tuple[Metric, ...] = (
     Metric("ssim", "", "higher", 3, True, "SSIM over the full frame, zero outside the overlap", "UDIS protocol"),
     Metric("rmse", "", "lower", 4, True, "root mean square error inside the overlap, pictures in [0, 1]", "DIAR"),
     Metric("lpips", "", "lower", 3, True, "LPIPS over the full frame, zero outside", "Zhang et al. 2018"),
+    Metric(
+        "psnr_frame", "dB", "higher", 2, True, "PSNR over the full frame, black where nothing was found", "DMAligner"
+    ),
     Metric("psnr_occluded", "dB", "higher", 2, True, "PSNR where the reference's point is hidden", "DMAligner"),
     Metric("psnr_dynamic", "dB", "higher", 2, True, "PSNR where something moves by itself", "DMAligner"),
     Metric("ghosting", "", "lower", 3, True, "share of edges that the target does not have", "see ghosting_score"),

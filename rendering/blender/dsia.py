@@ -18,7 +18,7 @@ from ..kinds import Device
 from ..parallax.geometry import inside, rays, to_camera, to_pixels
 from ..parallax.scenes import ViewSpec
 from .assets import panorama_world
-from .engine import fresh_scene, render_light
+from .engine import fresh_scene, render_light, set_denoising
 from .movers import ELSEWHERE, Troupe, make_movers
 from .objects import add_camera
 from .obstacles import Obstacles
@@ -143,7 +143,9 @@ class _Stage:
         if self.scene.world:
             bpy.data.worlds.remove(self.scene.world)
         if self.spec.panorama:
-            panorama_world(self.scene, self.assets or "", self.spec.panorama, light.sky.strength, 0.0)
+            panorama_world(
+                self.scene, self.assets or "", self.spec.panorama, light.sky.strength, self.spec.panorama_turn
+            )
         else:
             add_sky(self.scene, light.sky, indoors=self.spec.layout == "room")
 
@@ -151,9 +153,9 @@ class _Stage:
         """A picture's light, and what its pixel centres meet."""
         spec = self.spec
         aim_camera(self.camera, view)
-        self.scene.cycles.use_denoising = spec.denoise
+        set_denoising(self.scene, wanted=spec.denoise)
         light = render_light(self.scene, self.folder, samples=spec.samples, bounces=spec.bounces, seed=view.seed)
-        self.scene.cycles.use_denoising = False
+        set_denoising(self.scene, wanted=False)
         check_light(light, name)
         surface = render_surface(self.scene, self.folder)
         carried = render_attribute(self.scene, self.folder, ELSEWHERE).astype(np.float64)

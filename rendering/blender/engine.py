@@ -55,16 +55,13 @@ def fresh_scene(width: int, height: int, threads: int, device: Device = "cpu") -
     render.image_settings.file_format = "OPEN_EXR_MULTILAYER"
     render.image_settings.color_depth = "32"
     render.image_settings.exr_codec = "NONE"
-    # A fixed number of samples, no denoiser, no time limit: bit for bit repeatable on a CPU.
+    # A fixed number of samples, no time limit: bit for bit repeatable on a CPU.
     cycles.use_adaptive_sampling = False
-    cycles.use_denoising = False
-    # Where it is asked for: half the time of the slowest setting, for 0.3 dB (256 px).
-    cycles.denoising_prefilter, cycles.denoising_quality = "FAST", "BALANCED"
     cycles.time_limit = 0.0
     cycles.use_animated_seed = False
-    # A tree to choose lights by does not pay for a handful of them: without it 16 samples take a fifth less time and
-    # have 1.6 dB less noise (15 frames of the released ranges against 1,024 samples).
-    cycles.use_light_tree = False
+    # Half the time of the slowest setting, for 0.3 dB (256 px).
+    cycles.denoising_prefilter, cycles.denoising_quality = "FAST", "BALANCED"
+    set_denoising(scene, wanted=False)
     # Caustics need thousands of samples; with few they are nothing but bright dots.
     cycles.caustics_reflective = cycles.caustics_refractive = False
     # A pixel is the mean over its own area, as on a sensor: what lies outside the picture leaves no dark rim on the
@@ -72,6 +69,19 @@ def fresh_scene(width: int, height: int, threads: int, device: Device = "cpu") -
     cycles.pixel_filter_type = "BOX"
     _use_device(cycles, device)
     return scene
+
+
+def set_denoising(scene: Any, *, wanted: bool) -> None:
+    """Whether what is rendered next is denoised, with the sampling that suits it.
+
+    A tree to choose lights by does not pay for a handful of them where noise stays: without it 16 samples take a fifth
+    less time and have 1.6 dB less noise (15 frames of the released ranges against 1,024 samples). What is left after
+    the denoiser is another matter: with the tree and with noise that is spread evenly (blue noise) 16 samples end 1.5,
+    1.1, -0.8 and 3.0 dB better in four such frames, for a tenth more time, and a room of 8 samples 0.9 dB.
+    """
+    cycles = scene.cycles
+    cycles.use_denoising = cycles.use_light_tree = wanted
+    cycles.sampling_pattern = "BLUE_NOISE" if wanted else "AUTOMATIC"
 
 
 def check_device(device: Device) -> None:

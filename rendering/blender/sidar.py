@@ -16,7 +16,7 @@ from ..kinds import Device
 from ..sidar.meta import scene_meta
 from ..sidar.scenes import FrameSpec, SceneSpec
 from ..textures import texture_image
-from .engine import Channel, add_pass, fresh_scene, render_light, render_passes
+from .engine import Channel, add_pass, fresh_scene, render_light, render_passes, set_denoising
 from .objects import (
     add_camera,
     add_light,
@@ -111,12 +111,12 @@ class _Stage:
         occluders = [add_occluder(self.scene, each, self.spec.occluders_hidden) for each in frame.occluders]
         for each in occluders:
             feed_pass(each.data.materials[0], "occluders", 1.0)
-        self.scene.cycles.use_denoising = self.spec.denoise
+        set_denoising(self.scene, wanted=self.spec.denoise)
         # The same rays tell what the camera sees and whether it is an occluder, also a transparent one.
         light, channels = render_passes(
             self.scene, self.folder, samples=self.spec.samples, bounces=self.spec.bounces, seed=frame.seed
         )
-        self.scene.cycles.use_denoising = False
+        set_denoising(self.scene, wanted=False)
         check_light(light, what)
         depth = self._depth(frame)
         for each in (*lights, *occluders):

@@ -30,7 +30,7 @@ class DsiaConfig(PlaceConfig):
 
     pairs: int = 1
     """Pairs of each scene: moments of the same people in the same place."""
-    moves: tuple[Move, ...] = ("forward", "backward", "left", "right", "rotation", "orbit")
+    moves: tuple[Move, ...] = MOVES
     """Ways of the camera to draw from."""
     aspect: float = 16 / 9
     """Width of a picture over its height, at least 1."""

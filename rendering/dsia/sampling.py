@@ -33,7 +33,7 @@ from .moves import Path
 from .scenes import DsiaSpec, LightSpec, MoverSpec
 from .tracks import Track, draw_track
 
-SAMPLER_VERSION = 1
+SAMPLER_VERSION = 2
 """Counts the changes to this package or to the renderer that change what a seed makes; it is part of the settings."""
 
 KIND = "dsia"
@@ -91,7 +91,9 @@ def sample_dsia(
             stream(KIND, seed, scene, attempt, "cast"),
             indoors=layout == "room",
         )
-        panorama = choice(light, assets.panoramas) if assets.panoramas and layout != "room" else None
+        panorama, turn = None, 0.0
+        if assets.panoramas and layout != "room":
+            panorama, turn = choice(light, assets.panoramas), uniform(light, (0.0, 360.0))
         ambient = uniform(light, config.ambient)
         caster = Caster(kit.parts)
         obstacles = Caster([each for each in kit.parts if each.centre[2] + each.half[2] > GROUND[1]])
@@ -129,6 +131,7 @@ def sample_dsia(
                 movers=found.movers,
                 lights=(first, _later(config, first, layout, rng)),
                 panorama=panorama,
+                panorama_turn=turn,
                 views=found.views,
             )
     raise InputError(

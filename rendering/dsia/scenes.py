@@ -92,6 +92,8 @@ class DsiaSpec:
     lights: tuple[LightSpec, LightSpec]
     panorama: AssetSpec | None
     """The user's picture of the sky and all around, in place of the built-in sky."""
+    panorama_turn: float
+    """Degrees by which it is turned around the vertical."""
     views: tuple[ViewSpec, ViewSpec]
     """View 1 at time 1 and view 2 at time 2. The truth is view 1 with the exposure and the noise of view 2."""
 

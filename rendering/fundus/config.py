@@ -24,8 +24,7 @@ class FundusConfig(RetinaConfig):
 
     Ranges are `LOW HIGH` and drawn uniformly. Lengths are in millimetres, angles in degrees. The field of a standard
     camera is told as its makers do, by the visual angle (at the pupil); that of an ultra-widefield camera as its makers
-    do, by the angle at the eye's centre. The retina's map has degrees at the eye's centre, so `map_degree` follows from
-    the eye's radius, whatever is given.
+    do, by the angle at the eye's centre.
     """
 
     share_wide: float = 0.4

@@ -52,7 +52,7 @@ def sample_fundus(config: FundusConfig, seed: int, index: int, size: int, kind: 
     """
     rng = stream(KIND, seed, index, "eye")
     eye = EyeSpec(uniform(rng, config.eye_radius), uniform(rng, config.eye_stretch))
-    retina = sample_retina(dataclasses.replace(config, map_degree=map_degree(eye)), seed, index)
+    retina = sample_retina(config, seed, index, map_degree(eye))
     later = change_retina(retina, seed, index) if kind == "A" else retina
     # Six digits: an arctangent's last digit differs between machines.
     branchings = [(round(x, 6), round(y, 6)) for x, y, _ in bifurcations(retina)]

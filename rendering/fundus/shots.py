@@ -23,7 +23,6 @@ WIDE_BEAM = 150.0
 """Opening of an ultra-widefield camera's beam, in degrees."""
 BLUR_HEIGHT = 256
 """Height of the picture that a blur is told for."""
-NO_LIGHT = (0.0, 0.0, 0.0)
 
 
 class StandardShot:

@@ -17,7 +17,7 @@ from ..textures import PaintingSpec, PictureSpec
 from .config import SidarConfig
 from .scenes import FrameSpec, LightSpec, OccluderSpec, SceneSpec, SurfaceSpec
 
-SAMPLER_VERSION = 2
+SAMPLER_VERSION = 3
 """Counts the changes to this file or to the renderer that change what a seed makes; it is part of the settings."""
 
 BOUNDING_RADIUS: dict[OccluderShape, float] = {

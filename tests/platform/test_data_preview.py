@@ -16,7 +16,7 @@ from raylign.platform.data import drawing
 from raylign.platform.data.preview import contact_sheet
 from raylign.platform.data.rows import sample_row, split_of
 from raylign.platform.data.samples import Samples
-from tests.datasets import write_pairs, write_planar, write_sequences
+from tests.datasets import png, write_pairs, write_planar, write_samples, write_sequences
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +73,26 @@ def test_rows_hold_every_field(urls: dict[str, str]) -> None:
     planar = sample_row(Samples(urls["planar"]), 0, 1000)
     assert [cell.label for cell in planar.cells] == ["ground truth", *(f"frame {k}" for k in (0, 1, 3, 4, 6, 7))]
     assert len(sample_row(Samples(urls["plain"]), 0, 1000).cells) == 4
+
+
+def test_vessels_are_read_and_shown(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    vessels = rng.integers(0, 256, (2, 40, 48)).astype(np.uint8)
+    pictures = {f"{name}.png": png(rng.integers(0, 256, (40, 48, 3)).astype(np.uint8)) for name in ("ref", "src")}
+    fields = {**pictures, "vessels.png": png(vessels[0]), "vessels-src.png": png(vessels[1]), "meta.json": b"{}"}
+    write_samples(
+        tmp_path / "eyes",
+        [fields],
+        {"kind": "pair", "generator": "test", "splits": {"test": [0, 1]}, "fields": list(fields)},
+    )
+    samples = Samples(str(tmp_path / "eyes"))
+    read = samples.truth(0).vessels
+    assert read is not None
+    assert all((a.numpy() == b).all() for a, b in zip(read, vessels, strict=True))
+    assert samples.truth(0, ("flow",)).vessels is None
+    cell = sample_row(samples, 0, 4 * 48 + 3 * 8).cells[-1]
+    assert cell.label == "vessels"
+    assert (cell.pixels == vessels[0][..., None]).all()
 
 
 def test_the_comparison_aligns(urls: dict[str, str]) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from raylign.methods.errors import DatasetError, InputError
 from raylign.platform.data.command import main
-from raylign.platform.data.release import write_release
+from raylign.platform.data.layouts.fire import DROPPED
+from raylign.platform.data.release import fire_files, write_release
 from raylign.platform.data.samples import Samples
 from tests.datasets import png, texture, write_samples
 
@@ -60,10 +61,13 @@ def test_what_broke_off_goes_on_and_stays_whole(moving: str, tmp_path: Path) -> 
     first = out / "train/00000_1_0001/img1.png"
 
     before = first.stat().st_mtime_ns
-    (out / "train/00000_1_0001/img2.png").write_bytes(b"half")
-    write_release(moving, str(out), "dsia-release")
-    assert first.stat().st_mtime_ns == before
-    assert (out / "train/00000_1_0001/img2.png").stat().st_size > 4
+    second = out / "train/00000_1_0001/img2.png"
+    good = second.read_bytes()
+    for bad in (b"half", bytes(len(good))):
+        second.write_bytes(bad)
+        write_release(moving, str(out), "dsia-release")
+        assert first.stat().st_mtime_ns == before
+        assert second.read_bytes() == good
     assert not list(out.rglob("*.part"))
 
 
@@ -82,6 +86,16 @@ def test_fire_is_read_back(tmp_path: Path) -> None:
         original = Samples(str(tmp_path / "eyes"))[position].frames[0].float()
         # JPEG loses a little; the texture is rough.
         assert (read[position].frames[0].float() - original).abs().mean() < 6
+
+
+def test_no_pair_has_the_name_of_the_one_that_readers_of_fire_leave_out() -> None:
+    names = []
+    for index in range(34, 39):
+        content = pair(index % 4)
+        content["meta.json"] = json.dumps({"index": index, "subset": "P", "points": [[1.0, 1.0, 1.0, 1.0]]}).encode()
+        names.append(next(iter(fire_files(content, "test"))).partition("/")[2][:3])
+    assert names == ["P35", "P36", "P38", "P39", "P40"]
+    assert not {f"{name}_1_2" for name in names} & set(DROPPED)
 
 
 def test_what_the_layout_needs_must_be_there(moving: str, tmp_path: Path) -> None:

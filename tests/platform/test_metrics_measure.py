@@ -101,6 +101,9 @@ def test_values_against_the_truth() -> None:
     assert found.items() >= picture_metrics(case.target, answer.image, answer.mask).items()
     difference = (full_truth()["picture"] - answer.image)[:, 20:22].double()
     assert found["psnr_dynamic"] == pytest.approx(-10 * math.log10(float(difference.square().mean())), abs=1e-5)
+    difference = (full_truth()["picture"] - answer.image * answer.mask).double()
+    assert found["psnr_frame"] == pytest.approx(-10 * math.log10(float(difference.square().mean())), abs=1e-5)
+    assert found["psnr_frame"] < found["psnr"]
     points = control_points().numpy()
     back = cv2.perspectiveTransform(points[None, :, 2:], np.linalg.inv(wrong.numpy()))[0]
     errors = np.linalg.norm(back - points[:, :2], axis=1)
@@ -251,6 +254,7 @@ def test_reasons() -> None:
     assert why("psnr_occluded", ("picture",)) == "the dataset has no masks of occlusion"
     assert why("psnr_occluded", ("occlusion",)) == "the dataset has no true pictures"
     assert why("psnr_dynamic", ()) == "the dataset has no masks of motion"
+    assert why("psnr_frame", ()) == "the dataset has no true pictures"
     assert why("confidence_ece") == "the method tells no confidence"
     assert why("confidence_ece", ("points",), ("confidence",)) == why("epe", ("points",))
 

@@ -334,7 +334,7 @@ def test_the_vessel_mask_is_the_covered_area(pairs: Pairs) -> None:
     steps = (np.arange(2 * half + 1) - half) / density
     inside = np.clip((0.25 - np.abs(steps - 4.0)) * density + 0.5, 0, 1) * 255
     vessel = np.broadcast_to(inside.round().astype(np.uint8), (2 * half + 1, 2 * half + 1))
-    maps = RetinaMaps(vessel, vessel, vessel, density, -half, -half)
+    maps = RetinaMaps(vessel, vessel, density, -half, -half)
     np.testing.assert_allclose(edges(maps), [-45.025, -45.025, 45.025, 45.025])
     shot = spec.shots[0]
     mask = vessel_mask(spec.eye, shot, maps, SIZE, SIZE)

@@ -16,7 +16,7 @@ NASAL: Colour = (0.03, 0.07, 0.09)
 """How much darker the rim is on the nasal side."""
 
 
-def paint_disc(grid: Grid, eye: EyeSpec, spec: DiscSpec, seed: int, planes: list[Field], height: Field) -> None:
+def paint_disc(grid: Grid, eye: EyeSpec, spec: DiscSpec, seed: int, planes: list[Field]) -> None:
     """Paint the disc over the ground.
 
     Args:
@@ -25,7 +25,6 @@ def paint_disc(grid: Grid, eye: EyeSpec, spec: DiscSpec, seed: int, planes: list
         spec: what it looks like.
         seed: of its irregularities.
         planes: red, green and blue (H, W), changed here.
-        height: of the retina's surface (H, W), in millimetres, changed here: the cup is a hollow.
     """
     area = grid.around(eye.disc, 1.5 * eye.disc_height)
     noise = Noise(seed, area)
@@ -49,7 +48,6 @@ def paint_disc(grid: Grid, eye: EyeSpec, spec: DiscSpec, seed: int, planes: list
         tissue = np.float32(edge) * grain * (1 + np.float32(nasal) * side * np.clip(radius, 0, 1))
         tissue += in_cup * (np.float32(middle) * lamina - tissue)
         part += inside * (tissue - part)
-    height[area.window] -= inside * in_cup * np.float32(0.5 * spec.cup)
 
 
 def _paint_crescent(width: float, radius: Field, side: Field, noise: Noise, parts: list[Field]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .canvas import WHOLE, Area, Colour, Field, Grid, Noise, Part, bump, lay, length, step
+from .canvas import WHOLE, Area, Colour, Field, Grid, Noise, Part, lay, length, step
 from .disc import paint_disc
 from .ground import paint_ground
 from .marks import DEEP, paint_lesions
@@ -37,7 +37,6 @@ class RetinaMaps:
     Attributes:
         colour: sRGB (H, W, 3), 8 bit: what the ground reflects.
         vessels: share of each pixel that the retina's vessels cover (H, W), 0 to 255.
-        height: of the retina's surface (H, W), float32, millimetres towards the observer: pit of the fovea, cup.
         density: pixels per degree.
         left: number of the first column, 0 at the pole.
         top: number of the first row, 0 at the pole.
@@ -45,7 +44,6 @@ class RetinaMaps:
 
     colour: npt.NDArray[np.uint8]
     vessels: npt.NDArray[np.uint8]
-    height: npt.NDArray[np.float32]
     density: float
     left: int
     top: int
@@ -74,7 +72,6 @@ def _mirrored(maps: RetinaMaps) -> RetinaMaps:
     return RetinaMaps(
         np.ascontiguousarray(maps.colour[:, ::-1]),
         np.ascontiguousarray(maps.vessels[:, ::-1]),
-        np.ascontiguousarray(maps.height[:, ::-1]),
         maps.density,
         1 - maps.left - maps.colour.shape[1],
         maps.top,
@@ -86,20 +83,18 @@ def _paint(spec: RetinaSpec, density: float, part: Part) -> RetinaMaps:
     grid = Grid.of(spec.eye.scale, density, part)
     vessels = grow_vessels(spec.eye, spec.vessels)
     seed = spec.ground.seed
-    height = np.zeros((grid.height, grid.width), np.float32)
     planes = paint_ground(grid, spec.eye, spec.ground, vessels.choroid)
-    paint_disc(grid, spec.eye, spec.disc, seed + 2, planes, height)
+    paint_disc(grid, spec.eye, spec.disc, seed + 2, planes)
     paint_lesions(grid, [each for each in spec.lesions if each.kind in DEEP], seed + 3, planes)
     veins = _paint_tree(grid, vessels.veins, VEIN, 0.35 * spec.ground.reflex, planes)
     arteries = _paint_tree(grid, vessels.arteries, ARTERY, spec.ground.reflex, planes)
     paint_lesions(grid, [each for each in spec.lesions if each.kind not in DEEP], seed + 4, planes)
-    _paint_fovea(grid, spec, planes, height)
+    _paint_fovea(grid, spec, planes)
     tone = [np.float32(255 * each) for each in spec.ground.tone]
     colour = np.stack([plane * each for plane, each in zip(planes, tone, strict=True)], axis=2)
     return RetinaMaps(
         colour=np.clip(colour + 0.5, 0, 255).astype(np.uint8),
         vessels=(np.maximum(arteries, veins) * 255 + np.float32(0.5)).astype(np.uint8),
-        height=height,
         density=density,
         left=grid.left,
         top=grid.top,
@@ -127,14 +122,12 @@ def _paint_tree(grid: Grid, tree: Tree, density: Colour, shine: float, planes: l
     return cover
 
 
-def _paint_fovea(grid: Grid, spec: RetinaSpec, planes: list[Field], height: Field) -> None:
-    """The pit of the fovea with its reflexes: a bright point, and a broad ring on the slope around it."""
+def _paint_fovea(grid: Grid, spec: RetinaSpec, planes: list[Field]) -> None:
+    """The reflexes of the fovea's pit: a bright point, and a broad ring on the slope around it."""
     area = grid.around(spec.eye.fovea, 8.0)
     noise = Noise(spec.ground.seed + 5, area)
     along, above = area.offset(spec.eye.fovea, spec.eye.axis)
     distance = np.sqrt(along * along + (above * np.float32(1.15)) ** 2)
-    # Depth and width of the pit as in tomography: 0.12 mm, 1.5 mm across, with a low wall around it.
-    height[area.window] += 0.02 * bump(distance, 4.5) - 0.14 * bump(distance, 1.7)
     parts = [plane[area.window] for plane in planes]
     reflex = np.float32(spec.ground.reflex)
     ring = step(0.7, 0.0, np.abs(distance - 2.9 + 0.2 * noise.smooth(2.0)))

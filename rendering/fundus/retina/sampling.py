@@ -9,7 +9,18 @@ from typing import Literal
 from ...parallax.geometry import turned
 from ...streams import choice, count, stream, uniform
 from .lesions import draw_lesions, later_lesions
-from .spec import CONDITIONS, Condition, DiscSpec, EyeSpec, GroundSpec, Place, RetinaConfig, RetinaSpec, VesselSpec
+from .spec import (
+    CONDITIONS,
+    MICROMETRES,
+    Condition,
+    DiscSpec,
+    EyeSpec,
+    GroundSpec,
+    Place,
+    RetinaConfig,
+    RetinaSpec,
+    VesselSpec,
+)
 
 KIND = "retina"
 SEEDS = 2**52
@@ -18,18 +29,20 @@ VORTEX: tuple[float, float] = (68.0, 82.0)
 """Distance of the vortices' ampullae from the pole, in degrees of the map: at the equator or little before it."""
 
 
-def sample_retina(config: RetinaConfig, seed: int, index: int) -> RetinaSpec:
+def sample_retina(config: RetinaConfig, seed: int, index: int, map_degree: float) -> RetinaSpec:
     """The retina of scene `index` of the dataset with seed `seed`.
 
     Args:
         config: what a retina may look like.
         seed: the dataset's seed.
         index: the scene's place in the dataset.
+        map_degree: millimetres of retina per degree of the map. 0.29 makes them visual degrees; in an eye of radius R a
+            degree of angle at its centre is 0.0175 R, which is 0.2 for 11.5 mm.
     """
     rng = stream(KIND, seed, index, "side")
     side: Literal["left", "right"] = "left" if rng.random() < config.left else "right"
     condition = _condition(config, rng)
-    eye = _eye(config, stream(KIND, seed, index, "eye"))
+    eye = _eye(config, stream(KIND, seed, index, "eye"), map_degree)
     return RetinaSpec(
         side=side,
         eye=eye,
@@ -67,11 +80,11 @@ def _condition(config: RetinaConfig, rng: random.Random) -> Condition:
     return "healthy" if rng.random() < config.healthy else choice(rng, CONDITIONS[1:])
 
 
-def _eye(config: RetinaConfig, rng: random.Random) -> EyeSpec:
+def _eye(config: RetinaConfig, rng: random.Random, map_degree: float) -> EyeSpec:
     fovea = -uniform(rng, config.fovea), uniform(rng, (-1.0, 1.0))
     rise, distance = uniform(rng, config.disc_rise), uniform(rng, config.disc)
     return EyeSpec(
-        scale=0.29 / config.map_degree,
+        scale=MICROMETRES / 1000 / map_degree,
         fovea=fovea,
         disc=(fovea[0] + (distance * distance - rise * rise) ** 0.5, fovea[1] - rise),
         disc_height=uniform(rng, config.disc_height),

@@ -36,9 +36,6 @@ class RetinaConfig:
 
     left: float = 0.5
     """Share of left eyes."""
-    map_degree: float = 0.29
-    """Millimetres of retina per degree of the map. 0.29 makes them visual degrees; in an eye of radius R a degree of
-    angle at its centre is 0.0175 R, which is 0.2 for 11.5 mm."""
     fovea: Range = (4.0, 6.0)
     """Distance of the fovea from the posterior pole, temporally."""
     disc: Range = (14.8, 16.2)
@@ -108,7 +105,7 @@ class RetinaConfig:
 
 
 _BOUNDS: dict[str, tuple[float, float]] = {
-    "left": (0, 1), "map_degree": (0.19, 0.3), "fovea": (2, 8), "disc": (13, 18), "disc_rise": (-1, 4),
+    "left": (0, 1), "fovea": (2, 8), "disc": (13, 18), "disc_rise": (-1, 4),
     "disc_height": (4, 9), "disc_aspect": (0.6, 1), "cup": (0, 0.85), "crescent": (-10, 3), "arteriole": (80, 220),
     "ratio": (0.4, 1), "exponent": (2, 3.2), "tortuosity": (0, 2.5), "arcade": (4, 14), "avascular": (0.4, 2),
     "vortices": (3, 10), "pigment": (0, 1), "redness": (0, 1), "tessellation": (0, 1), "macula": (0, 1),
