@@ -72,6 +72,7 @@ def test_mistakes_are_named(arguments: list[str], named: str, capsys: pytest.Cap
 
 
 @needs_blender
+@pytest.mark.slow
 def test_a_dry_run_predicts_the_real_run(tmp_path: Path, ray_local: None, capsys: pytest.CaptureFixture[str]) -> None:
     """Time, work and size of the real run lie near the prediction; the dry run leaves nothing behind."""
     out = tmp_path / "data"

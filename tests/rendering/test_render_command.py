@@ -347,6 +347,7 @@ def test_a_full_disk_is_told(small_disk: Path, ray_local: None, capsys: pytest.C
 
 
 @needs_blender
+@pytest.mark.slow
 def test_a_cluster_that_loses_a_machine_and_gets_another_gives_the_same_bytes(tmp_path: Path, ray_local: None) -> None:
     # Long enough that the third machine is up before the work is done.
     job = [*SETTINGS[4:], "--size", "48", "--scene.frames", "6", "--scene.samples", "160"]
