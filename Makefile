@@ -52,7 +52,7 @@ leaderboard: setup
 	$(BIN)/raylign render fundus --scenes 66 --seed 9 --out $(BOARD)/fundus $(RENDER) 0.02
 	$(if $(PICTURES),ln -sfn $(abspath $(PICTURES)) $(BOARD)/photographs)
 	$(BIN)/raylign evaluate --data $(addprefix $(BOARD)/,parallax prints sidar dsia fundus $(if $(PICTURES),photographs)) \
-		--methods all 'crossscale[adapt=0,start=network]' --limit 60 --name leaderboard \
+		--methods all 'crossscale[adapt=0,start=network]' --limit 60 --gallery 1 --name leaderboard \
 		--markdown README.md docs/results/leaderboard.md --csv docs/results/leaderboard.csv
 
 # The cross-scale network of the tables: 30 minutes on two cores. What is rendered or trained already is kept.

@@ -11,6 +11,9 @@ from torch import Tensor
 from ..aligner import Aligner, Alignment, check_frames, check_set
 from ..registry import load
 
+ALIGNER = "sift"
+"""The pair method that brings shots together, unless another is named."""
+
 
 class SetAligner(Aligner):
     """An `Aligner` that brings each source onto the reference with a pair method and merges all shots.
@@ -26,7 +29,7 @@ class SetAligner(Aligner):
 
     max_sources: ClassVar[int | None] = None
 
-    def __init__(self, aligner: str = "sift") -> None:
+    def __init__(self, aligner: str = ALIGNER) -> None:
         self.aligner = load(aligner)
 
     @abstractmethod

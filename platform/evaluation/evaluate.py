@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ...methods.classical.reconstruction import ALIGNER, SetAligner
 from ...methods.errors import InputError
-from ...methods.registry import takes_sets
+from ...methods.registry import method_class, takes_sets
 from ..alignment import ModelChoice
 from .datasets import EvaluationSet
 from .farm import Farm
@@ -36,20 +37,24 @@ def make_plan(models: Sequence[ModelChoice], datasets: Sequence[EvaluationSet], 
     """Which model is measured on what: pair methods on pairs, methods that take sets on sets, and on the pairs of
     datasets of pairs.
 
-    The lengths of one sequence stand together, so that a worker reads it once.
+    A baseline that merges what a pair method has aligned would repeat that method's numbers on pairs, so it is not
+    measured there beside it. The lengths of one sequence stand together, so that a worker reads it once.
 
     Raises:
         InputError: nothing is left to measure.
     """
     jobs: list[Job] = []
     left_out: dict[str, str] = {}
+    methods = {model.method for model in models}
     for model in models:
         sets = takes_sets(model.method)
+        repeats = ALIGNER in methods and issubclass(method_class(model.method), SetAligner)
         before = len(jobs)
         for group in _by_place(datasets):
             found: list[tuple[int, Job]] = []
             for dataset in group:
                 own: tuple[Task, ...] = ("set", "aligned") if sets and dataset.kind == "sequence" else ("pair",)
+                own = () if repeats and own == ("pair",) else own
                 for task in [each for each in own if each in tasks]:
                     for first in range(0, dataset.count(task), JOB_CASES[task]):
                         count = min(JOB_CASES[task], dataset.count(task) - first)
@@ -59,7 +64,7 @@ def make_plan(models: Sequence[ModelChoice], datasets: Sequence[EvaluationSet], 
                 found.sort(key=lambda each: each[0])
             jobs += [job for _, job in found]
         if len(jobs) == before:
-            needs = "sets of shots, or pairs" if sets else "pairs"
+            needs = "sets of shots" if repeats else "sets of shots, or pairs" if sets else "pairs"
             left_out[model.name] = f"it aligns {needs}, and the datasets and tasks chosen have none"
     if not jobs:
         raise InputError(f"nothing to measure: {'; '.join(f'{name}: {why}' for name, why in left_out.items())}")

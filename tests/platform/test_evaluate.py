@@ -120,7 +120,6 @@ def test_one_table_of_pairs_and_sets(workdir: Path, capsys: pytest.CaptureFixtur
     found = {(row["dataset"], row["task"], row["method"]): row for row in content["rows"]}
     assert set(found) == {
         *((dataset, "pair", method) for dataset in ("planes#train", "views") for method in ("identity", "sift")),
-        ("views", "pair", "median"),
         ("planes#train", "set", "median"),
         ("planes#train", "aligned", "median"),
     }
@@ -486,6 +485,16 @@ def test_methods_without_cases_are_left_out(workdir: Path) -> None:
     assert "sets of shots" in plan.left_out["median"]
     with pytest.raises(InputError, match="nothing to measure"):
         make_plan([choose_model("median")], sets, ("pair",))
+
+
+def test_what_merges_pairs_of_sift_does_not_repeat_it(workdir: Path) -> None:
+    data = write_pairs(workdir / "views", scenes=3, size=48)
+    pairs = [EvaluationSet(each) for each in choose_datasets([data], "test", None)]
+    alone = make_plan([choose_model("median")], pairs, ("pair",))
+    assert {job.model.name for job in alone.jobs} == {"median"}
+    beside = make_plan([choose_model("median"), choose_model("sift")], pairs, ("pair",))
+    assert {job.model.name for job in beside.jobs} == {"sift"}
+    assert "sets of shots" in beside.left_out["median"]
 
 
 def test_workers_on_ray_give_what_one_process_gives(workdir: Path, ray_local: None) -> None:

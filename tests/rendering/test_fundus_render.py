@@ -68,7 +68,7 @@ def dotted(spacing: float, sigma: float, density: float) -> RetinaMaps:
     bump = np.exp(-0.5 * (near / sigma) ** 2)
     level = (40 + 200 * bump[:, None] * bump).astype(np.uint8)
     flat = np.zeros_like(level)
-    return RetinaMaps(np.stack([level] * 3, axis=2), flat, flat.astype(np.float32), density, -half, -half)
+    return RetinaMaps(np.stack([level] * 3, axis=2), flat, density, -half, -half)
 
 
 @pytest.mark.parametrize(("kind", "which"), [("S", 1), ("sfi-uwfi", 0)])
