@@ -197,8 +197,9 @@ def test_sets_have_the_homography_errors_of_their_pairs(workdir: Path) -> None:
 
 def test_a_method_for_sets_is_measured_on_pairs_by_its_homography(workdir: Path) -> None:
     root = write_manifest(workdir / "own")
-    results = measured(workdir / "parts", [f"{root}#A"], ["sift", "median"])
-    by_method = {name: [each for each in results if each.method == name] for name in ("sift", "median")}
+    # One run would leave the median out, which repeats what sift has aligned.
+    by_method = {name: measured(workdir / name, [f"{root}#A"], [name]) for name in ("sift", "median")}
+    results = [each for those in by_method.values() for each in those]
     assert [each.key for each in by_method["median"]] == [each.key for each in by_method["sift"]]
     assert {each.task for each in results} == {"pair"}
     for ours, theirs in zip(*by_method.values(), strict=True):
