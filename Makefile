@@ -42,7 +42,7 @@ lock:
 demo: setup
 	$(BIN)/raylign demo
 
-# The README's table: every method that can run here, on rendered test sets and PICTURES; an hour or two on two cores.
+# The README's table: every method that can run here, on rendered test sets and PICTURES; more than an hour on two cores.
 leaderboard: setup
 	$(MAKE) crossscale-checkpoint
 	$(BIN)/raylign render parallax --scenes 100 --seed 5 --out $(BOARD)/parallax $(RENDER) 0.01
