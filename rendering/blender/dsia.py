@@ -18,9 +18,9 @@ from ..kinds import Device
 from ..parallax.geometry import inside, rays, to_camera, to_pixels
 from ..parallax.scenes import ViewSpec
 from .assets import panorama_world
-from .engine import fresh_scene, render_light, set_denoising
+from .engine import add_pass, fresh_scene, render_passes, set_denoising
 from .movers import ELSEWHERE, Troupe, make_movers
-from .objects import add_camera
+from .objects import add_camera, feed_pass
 from .obstacles import Obstacles
 from .parallax import depth_of
 from .parallax_objects import add_lamp, add_place, add_sky, aim_camera
@@ -28,6 +28,9 @@ from .surface import SurfacePass, render_attribute, render_surface
 
 SLACK = 0.004
 """Metres by which something must be nearer to hide what moves: a bent face is not cut into the same triangles twice."""
+
+MOVING = "moving"
+"""The channel that what moves by itself feeds."""
 
 LEAST_DEPTH = 0.01
 """What is less deep than this is not before a camera, in metres."""
@@ -49,7 +52,8 @@ def render_dsia(spec: DsiaSpec, assets: str | None, threads: int, device: Device
     - `truth.npz` holds `src`, from each pixel of gt to the same point in the source, and `ref`, from each pixel of the
       reference to the same material point in gt; `hidden.png` is 255 where a pixel of gt shows what the source does
       not: it is hidden there or outside.
-    - `dynamic.png` is 255 where at least one of the three pictures shows, at that pixel, something that moves.
+    - `dynamic.png` is 255 where at least one of the three pictures shows, in any part of that pixel, something that
+      moves.
     - `depth.npz` holds `ref`, `src` and `gt` (H, W) float32, metres along the line of sight, infinite for the sky.
 
     Args:
@@ -74,6 +78,9 @@ class _Seen:
     """Which meet something that moves by itself."""
     elsewhere: Field
     """Where what is met is at the other moment (H, W, 3); 0 for the sky."""
+    touched: Mask
+    """Which pixels show something that moves anywhere within them: at the rim of a body half of them miss it in the
+    middle."""
 
 
 class _Stage:
@@ -86,6 +93,9 @@ class _Stage:
         movers = make_movers(self.scene, spec.movers, spec.views, spec.width, spec.ambient, assets)
         self.troupe = Troupe(self.scene, movers)
         self.obstacles = Obstacles([self.mesh, *(each.moments[1] for each in movers)])
+        add_pass(self.scene, MOVING)
+        for material in {material.name: material for each in movers for material in each.materials}.values():
+            feed_pass(material, MOVING, 1.0)
         self.camera = add_camera(self.scene, near=0.02, far=2000.0)
         self.lit: list[Any] = []
 
@@ -108,7 +118,7 @@ class _Stage:
             _mean_length(flow, visible & ~here.moving),
             _mean_length(moved, here.moving),
         )
-        dynamic = here.moving | after.moving | there.moving
+        dynamic = here.touched | after.touched | there.touched
         exposed = [(reference, gains[0]), (source, gains[1]), (truth, gains[1])]
         pictures = [png(to_srgb(light * np.float32(gain))) for light, gain in exposed]
         return {
@@ -154,7 +164,10 @@ class _Stage:
         spec = self.spec
         aim_camera(self.camera, view)
         set_denoising(self.scene, wanted=spec.denoise)
-        light = render_light(self.scene, self.folder, samples=spec.samples, bounces=spec.bounces, seed=view.seed)
+        # The same rays tell what the camera sees and whether it moves.
+        light, channels = render_passes(
+            self.scene, self.folder, samples=spec.samples, bounces=spec.bounces, seed=view.seed
+        )
         set_denoising(self.scene, wanted=False)
         check_light(light, name)
         surface = render_surface(self.scene, self.folder)
@@ -162,7 +175,8 @@ class _Stage:
         # What moves carries more than 1 along each axis, all else nothing.
         moving = surface.hit & (carried.min(axis=2) > 0.5)
         still = np.where(surface.hit[..., None], surface.position.astype(np.float64), 0.0)
-        return light, _Seen(surface, moving, np.where(moving[..., None], carried + self.troupe.corner, still))
+        elsewhere = np.where(moving[..., None], carried + self.troupe.corner, still)
+        return light, _Seen(surface, moving, elsewhere, moving | (channels[MOVING] > 0))
 
     def _flow(
         self, view: ViewSpec, seen: _Seen, target: ViewSpec, *, back: bool = False

@@ -91,7 +91,7 @@ def plan(options: DsiaOptions) -> Plan:
             "truth": "pixels: `src` from a pixel of gt to the same point's place in src; `ref` from a pixel of ref to "
             "the same material point's place in gt",
             "hidden": "255 where a pixel of gt shows a point that src does not, hidden or outside of it",
-            "dynamic": "255 where ref, src or gt, at that pixel, shows something that moves by itself",
+            "dynamic": "255 where ref, src or gt, anywhere in that pixel, shows something that moves by itself",
             "depth": "metres along the optical axis, infinite for the sky; of ref, src and gt",
             "motion": "mean length of the flow of what stands still, and of the motion seen from view 1 of what moves: "
             "pixels, percent of the width",

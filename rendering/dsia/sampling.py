@@ -33,7 +33,7 @@ from .moves import Path
 from .scenes import DsiaSpec, LightSpec, MoverSpec
 from .tracks import Track, draw_track
 
-SAMPLER_VERSION = 2
+SAMPLER_VERSION = 3
 """Counts the changes to this package or to the renderer that change what a seed makes; it is part of the settings."""
 
 KIND = "dsia"

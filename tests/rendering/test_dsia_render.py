@@ -154,6 +154,17 @@ def test_dynamic_is_the_union_over_the_three_pictures(rendered: Rendered, pictur
         assert (array(alone, "truth.npz", "ref") == 0).all()
 
 
+def test_dynamic_marks_pixels_that_something_moving_covers_in_part(picture: Picture) -> None:
+    spec = draw(0, samples=32)
+    fine = render(dataclasses.replace(spec, width=4 * SIZE, height=4 * SIZE, samples=4))
+    covered = (picture(fine, "dynamic.png") > 0).reshape(SIZE, 4, SIZE, 4).mean(axis=(1, 3))
+    dynamic = picture(render(spec), "dynamic.png") > 0
+    in_part = (covered > 0.1) & (covered < 0.9)
+    assert in_part.sum() > 20
+    assert dynamic[in_part].mean() > 0.97
+    assert dynamic[covered == 0].mean() < 0.01
+
+
 def test_the_truth_is_the_source_where_the_cameras_are_one(picture: Picture) -> None:
     spec = draw(1, light_change=1.0)
     fields = render(dataclasses.replace(spec, views=(spec.views[0], spec.truth_view)))
