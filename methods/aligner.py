@@ -191,8 +191,16 @@ class LearnedAligner(nn.Module, PyTorchModelHubMixin, Aligner):
         Args:
             batch: for pairs `reference (B,3,S,S)`, `source (B,3,S,S)` in [0, 1] at the working size and, where known,
                 `homography (B,3,3)` reference to source; for sequences `frames (B,T,3,S,S)`, `truth (B,3,S,S)` and,
-                where known, `homographies (B,T,3,3)` frame 0 to frame k and `masks (B,T,1,S,S)`.
+                where known, `homographies (B,T,3,3)` frame 0 to frame k and `masks (B,T,1,S,S)`. Pairs also have what
+                `batch_fields` asks for: `truth (B,3,S,S)` in [0, 1], what the source shows from the view of the
+                reference, in the colours of the source as the network sees it; `dynamic (B,1,S,S)` in {0, 1}, 1 where
+                something moves by itself, NaN in the whole row of a sample of which that is unknown.
         """
+
+    @classmethod
+    def batch_fields(cls, config: Any) -> tuple[str, ...]:
+        """What a model of this configuration needs of batches of pairs besides, of `truth` and `dynamic`."""
+        return ()
 
     @classmethod
     def validation_inference(cls) -> Any:

@@ -47,6 +47,11 @@ _BUILT_IN: dict[str, MethodEntry] = {
         sets=True,
     ),
     "dis-flow": MethodEntry(".classical.dis_flow:DisFlow", "DIS optical flow"),
+    "dmaligner": MethodEntry(
+        ".dmaligner:DmAligner",
+        "view synthesis by latent diffusion: draws the source's content from the reference's view (learned)",
+        learned=True,
+    ),
     "identity": MethodEntry(".classical.identity:Identity", "leaves the source where it is (lower bound)"),
     "loftr": MethodEntry(
         ".classical.loftr:Loftr", "LoFTR matches (published weights) and a MAGSAC homography", published_weights=True

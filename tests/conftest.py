@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,15 @@ def ray_local() -> Iterator[None]:
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def data_for(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Gives the dataset for a small training of a method, made where it is first asked for."""
+    from tests.training import small_data
+
+    folder = tmp_path_factory.mktemp("small-data")
+    return functools.cache(lambda method: small_data(method, folder / method))
 
 
 @pytest.fixture

@@ -178,6 +178,39 @@ def write_planar(folder: Path, *, scenes: int = 6, frames: int = 3, size: int = 
     return write_samples(folder, [planar_sample(k, size, frames, lighting) for k in range(scenes)], info)
 
 
+def moving_sample(index: int, size: int) -> dict[str, bytes]:
+    """A plane seen from two places while a disc moves on it; gt is the source's moment from the reference's place."""
+    rng = np.random.default_rng(200 + index)
+    base, matrix = texture(rng, size), homography(rng, size, size / 16)
+    ys, xs = np.indices((size, size))
+    discs = [np.hypot(xs - x, ys - y) < size / 8 for x, y in rng.uniform(0.3 * size, 0.7 * size, (2, 2))]
+    moments = [np.where(disc[..., None], np.array([230, 60, 40], np.uint8), base) for disc in discs]
+    truth = (moments[1] * rng.uniform(0.8, 1.0)).astype(np.uint8)
+    return {
+        "ref.png": png(moments[0]),
+        "src.png": png(cv2.warpPerspective(truth, matrix, (size, size), borderMode=cv2.BORDER_REFLECT)),
+        "gt.png": png(truth),
+        "dynamic.png": png((discs[0] | discs[1]).astype(np.uint8) * 255),
+        "meta.json": json.dumps({"size": [size, size], "homography": matrix.tolist()}).encode(),
+    }
+
+
+def write_moving(folder: Path, *, scenes: int = 12, size: int = 64) -> str:
+    """A `pair` dataset in which something moves, with the true picture, its mask and a homography of the plane."""
+    held = max(1, scenes // 6)
+    info = {
+        "kind": "pair",
+        "generator": "test",
+        "splits": {
+            "train": [0, scenes - 2 * held],
+            "val": [scenes - 2 * held, scenes - held],
+            "test": [scenes - held, scenes],
+        },
+        "fields": ["ref.png", "src.png", "gt.png", "dynamic.png", "meta.json"],
+    }
+    return write_samples(folder, [moving_sample(k, size) for k in range(scenes)], info)
+
+
 class Layers:
     """A wall with a board before it, and sky above the wall: what a ray meets is known in closed form."""
 

@@ -12,10 +12,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from raylign.methods.registry import names
-from raylign.platform.training.loop import train
+from raylign.methods.aligner import LearnedAligner
+from raylign.methods.registry import method_class, names
+from raylign.platform.training.loop import build_model, train
 from raylign.platform.training.options import LoopOptions, TrainingSpec, spec_from_dict, spec_to_dict
 from raylign.platform.training.reporter import Checkpoint, PlainReporter
+from tests.datasets import write_moving, write_sequences
 
 LEARNED = sorted(names(learned=True))
 """Each method that registers is covered by what is parametrised over this."""
@@ -41,6 +43,16 @@ SMALL_MODELS: dict[str, dict[str, Any]] = {
         "descriptor": 16,
         "descriptor_share": 0.5,
     },
+    "dmaligner": {
+        "working_size": 64,
+        "vae_channels": (8, 16, 16),
+        "channels": 8,
+        "multipliers": (1, 2),
+        "blocks": 1,
+        "attention_levels": 1,
+        "vae_share": 0.25,
+        "student_share": 0.25,
+    },
 }
 """Small enough for some hundred steps in a test, with all that the method trains. A new method adds its own."""
 
@@ -51,6 +63,19 @@ def small_spec(method: str, url: str, **loop: Any) -> TrainingSpec:
     return TrainingSpec(
         method, url, LoopOptions(**{**options, **loop}), model=SMALL_MODELS[method], augment={"frames": 3}
     )
+
+
+def small_stages(method: str) -> int:
+    """How many stages the small training of a method has: it needs as many epochs."""
+    return len(build_model(TrainingSpec(method, "", model=SMALL_MODELS[method])).training_stages())
+
+
+def small_data(method: str, folder: Path, *, scenes: int = 12, size: int = 96) -> str:
+    """A dataset that the method can be trained on: pairs with their truth where it needs that, else sequences."""
+    cls = method_class(method)
+    assert issubclass(cls, LearnedAligner)
+    needs = cls.batch_fields(cls.Config(**SMALL_MODELS[method]))
+    return (write_moving if needs else write_sequences)(folder, scenes=scenes, size=size)
 
 
 class WorkerReporter(PlainReporter):

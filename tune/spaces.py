@@ -104,6 +104,18 @@ _SPACES: dict[str, dict[str, dict[str, Range]]] = {
             "loop.lr": Real(1e-5, 3e-3, log=True),
         },
     },
+    "dmaligner": {
+        "default": {
+            "model.gamma": Real(0.5, 0.9),
+            "model.dmp": Choice(("correlation", "features", "none")),
+            "loop.lr": Real(1e-5, 3e-3, log=True),
+        },
+        "diffusion": {
+            "model.prediction": Choice(("sample", "epsilon")),
+            "model.min_snr": Choice((0.0, 5.0)),
+            "model.dmp": Choice(("correlation", "features", "none")),
+        },
+    },
 }
 
 

@@ -27,6 +27,9 @@ Item = TypeVar("Item")
 DAMAGED_SHARE = 0.01
 """Share of a split's samples that may be damaged and left out."""
 
+DYNAMIC = "dynamic.png"
+"""Suffix of the mask of what moves by itself."""
+
 LOADER = "raylign-loader"
 """Name of the loader threads."""
 
@@ -55,6 +58,8 @@ class Loaded:
         frames: uint8 `(3, H, W)` each, in the order of `numbers`.
         homographies: float64 `(T, 3, 3)` of all frames of the sample, frame 0 to frame k, or None where unknown.
         gt: uint8 `(3, H, W)`, the undisturbed picture; None where nobody asked for it.
+        dynamic: bool `(H, W)`, true where something moves by itself, seen from frame 0; None where that is unknown or
+            nobody asked for it.
         masks: bool `(H, W)` per frame, true on occluders; None where there are none or nobody asked for them.
     """
 
@@ -62,6 +67,7 @@ class Loaded:
     frames: list[Tensor]
     homographies: Tensor | None
     gt: Tensor | None
+    dynamic: Tensor | None
     masks: list[Tensor] | None
 
     def homography(self, a: int, b: int) -> Tensor | None:
@@ -110,13 +116,14 @@ class SampleCache:
     def __len__(self) -> int:
         return len(self.samples)
 
-    def get(self, position: int, numbers: Sequence[int], *, gt: bool = False) -> Loaded:
+    def get(self, position: int, numbers: Sequence[int], *, gt: bool = False, dynamic: bool = False) -> Loaded:
         """Some frames of the sample at a position, their masks where the cache has masks, and the homographies.
 
         Args:
             position: within the split.
             numbers: of the frames.
             gt: also the undisturbed picture, where the sample has it.
+            dynamic: also the mask of what moves by itself, where the sample has it.
 
         Raises:
             DatasetError: one of these fields is damaged; others are not looked at.
@@ -126,7 +133,8 @@ class SampleCache:
         frames = [every_frame[number] for number in numbers]
         masks = [samples.mask_name(name) for name in frames] if self.has_masks else []
         gt_name = samples.gt_name(position) if gt else None
-        pictures, homographies = self._load(position, [*frames, *masks, *([gt_name] if gt_name else [])])
+        moving = [DYNAMIC] if dynamic and DYNAMIC in samples.reader.fields(position) else []
+        pictures, homographies = self._load(position, [*frames, *masks, *([gt_name] if gt_name else []), *moving])
         for mask, frame in zip(masks, frames, strict=False):
             if pictures[mask].shape != pictures[frame].shape[1:]:
                 height, width = pictures[mask].shape
@@ -136,6 +144,7 @@ class SampleCache:
             frames=[pictures[name] for name in frames],
             homographies=homographies,
             gt=pictures[gt_name] if gt_name else None,
+            dynamic=pictures[DYNAMIC] if moving else None,
             masks=[pictures[name] for name in masks] if self.has_masks else None,
         )
 
@@ -153,10 +162,13 @@ class SampleCache:
         missing = [name for name in dict.fromkeys(names) if name not in pictures]
         if not missing and not new:
             return pictures, homographies
-        content = self.samples.reader.read(position, [*missing, *(["meta.json"] if new else [])])
+        plain = [name for name in missing if name != DYNAMIC]
+        content = self.samples.reader.read(position, [*plain, *(["meta.json"] if new else [])])
         if new:
             homographies = self.samples.homographies(position, content["meta.json"])
-        decoded = {name: self.samples.decode(position, name, content[name]) for name in missing}
+        decoded = {name: self.samples.decode(position, name, content[name]) for name in plain}
+        if DYNAMIC in missing:
+            decoded[DYNAMIC] = self._dynamic(position)
         with self._lock:
             self._homographies[position] = homographies
             for name, picture in decoded.items():
@@ -168,7 +180,14 @@ class SampleCache:
                 self._bytes -= old.nbytes
         return pictures | decoded, homographies
 
-    def good(self, position: int, choose: Callable[[int], Sequence[int]], *, gt: bool = False) -> Loaded:
+    def _dynamic(self, position: int) -> Tensor:
+        found = self.samples.truth(position, ("dynamic",)).dynamic
+        assert found is not None, "get has seen the field"
+        return found
+
+    def good(
+        self, position: int, choose: Callable[[int], Sequence[int]], *, gt: bool = False, dynamic: bool = False
+    ) -> Loaded:
         """What is asked for of the sample at a position, or of the next one after it where none of that is damaged.
 
         After the last sample comes the first.
@@ -177,6 +196,7 @@ class SampleCache:
             position: within the split.
             choose: gives the numbers of the frames, from how many frames the sample has.
             gt: also the undisturbed picture, where the sample has it.
+            dynamic: also the mask of what moves by itself, where the sample has it.
 
         Raises:
             DatasetError: more than `DAMAGED_SHARE` of the split's samples are damaged.
@@ -187,7 +207,7 @@ class SampleCache:
         for at in (*range(position, len(self)), *range(position)):
             self._refuse()
             try:
-                return self.get(at, choose(len(self.samples.frame_names(at))), gt=gt)
+                return self.get(at, choose(len(self.samples.frame_names(at))), gt=gt, dynamic=dynamic)
             except DatasetError as error:
                 self._leave_out(self._keys[at], str(error))
         raise AssertionError("with one sample damaged too many, _refuse has raised")

@@ -3,10 +3,14 @@
 From a `sequence` of T frames a training pair is any ordered pair of frames; validation and test pairs are (0, k), as in
 the evaluation. Only these two frames are read and decoded, and kept in memory up to a limit, so that small datasets are
 decoded once.
+
+Where a method asks for it, pairs of a `pair` dataset come with what the source shows from the view of the reference.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from functools import partial
 from typing import Unpack
 
@@ -16,6 +20,7 @@ from torch import Tensor
 from ...methods.errors import DatasetError
 from .augment import (
     AugmentOptions,
+    InputChanges,
     change_inputs,
     displacement_field,
     draw_changes,
@@ -24,11 +29,15 @@ from .augment import (
     mirror_homographies,
     mirror_pictures,
     render_pictures,
+    render_views,
 )
-from .loading import Batch, SampleCache, Share, TrainingBatches, seeded
+from .loading import Batch, Loaded, SampleCache, Share, TrainingBatches, seeded
+from .samples import Samples
 
 WHOLE = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
 """Corners of the view of a whole frame."""
+STILL = ("collage", "fundus", "parallax")
+"""Generators of pairs in which nothing moves by itself; they write no `dynamic.png`."""
 
 
 def known_or_nan(homography: Tensor | None) -> Tensor:
@@ -51,31 +60,138 @@ def between_views(homographies: Tensor, to_first: Tensor, to_second: Tensor) -> 
     return matrices / matrices[..., 2:, 2:]
 
 
-def _two_frames(frames: int, *, draws: Tensor, same: bool) -> tuple[int, int]:
+def _two_frames(frames: int, *, draws: Tensor, same: bool, ordered: bool) -> tuple[int, int]:
     """Numbers of the two frames of a pair.
 
     Args:
         frames: of the sample.
         draws: `(2,)`, in [0, 1).
         same: take one frame twice.
+        ordered: if not the same, take the first two as they are.
     """
     a = int(draws[0] * frames)
     b = (a + 1 + int(draws[1] * (frames - 1))) % frames
-    return (a, a) if same else (a, b)
+    return (a, a) if same else (0, 1) if ordered else (a, b)
+
+
+def check_truth(samples: Samples) -> None:
+    """Refuse samples of which nobody knows what the source shows from the view of the reference.
+
+    Raises:
+        DatasetError: the dataset has sequences, or no ground truth picture.
+    """
+    reader = samples.reader
+    if reader.info.kind != "pair":
+        raise DatasetError(
+            f"{reader.url} holds sequences, but this method trains on pairs with a ground truth picture; "
+            "make some with 'raylign render dsia'"
+        )
+    for position in range(len(samples)):
+        if samples.gt_name(position) is None:
+            raise DatasetError(
+                f"{samples.where(position)} has no ground truth picture (gt.png), which this method trains on; "
+                "make a dataset with 'raylign render dsia'"
+            )
+
+
+class _Truth:
+    """What batches of pairs have besides, for methods that ask for it."""
+
+    def __init__(self, samples: Samples, fields: Collection[str]) -> None:
+        """Get ready for pairs of `samples` with `fields`, of `truth` and `dynamic`.
+
+        Raises:
+            DatasetError: fields are asked for, and the samples have no truth.
+        """
+        if fields:
+            check_truth(samples)
+        self.asked, self.gt, self.dynamic = bool(fields), "truth" in fields, "dynamic" in fields
+        self._still = samples.reader.info.generator in STILL
+
+    def seen(self, pair: Loaded, corners: Tensor, to_reference: Tensor, size: int) -> Batch:
+        """What one pair has besides, from the view of its reference.
+
+        Args:
+            pair: frames 0 and 1, or one frame twice.
+            corners: `(4, 2)`, of the view of the reference.
+            to_reference: `(3, 3)`, that view to the reference.
+            size: S.
+
+        Returns:
+            What was asked for of `truth (3, S, S)` in [0, 1] and `dynamic (1, S, S)` in {0, 1} or NaN.
+        """
+        batch: Batch = {}
+        same = pair.numbers[0] == pair.numbers[1]
+        if self.gt:
+            truth = pair.frames[0] if same else pair.gt
+            assert truth is not None, "check_truth has seen it"
+            batch["truth"] = render_pictures([truth], corners[None], size)[0][0]
+        if self.dynamic and (same or pair.dynamic is None):
+            batch["dynamic"] = torch.full((1, size, size), 0.0 if same or self._still else torch.nan)
+        elif self.dynamic and pair.dynamic is not None:
+            moving = render_views(pair.dynamic.float()[None, None], to_reference[None], size)
+            batch["dynamic"] = (moving[0] > 0.5).float()
+        return batch
+
+
+def _stack(rows: list[Batch]) -> Batch:
+    return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def in_the_light_of(source: Tensor, truth: Tensor, changes: InputChanges, options: AugmentOptions) -> Tensor:
+    """The truth in the colours that `change_inputs` gives the source, without what is no colour: blur, noise, JPEG.
+
+    Args:
+        source: `(N, 3, S, S)` in [0, 1], before its changes.
+        truth: `(N, 3, S, S)` in [0, 1].
+        changes: those of the source, with N rows.
+        options: which changes are on.
+
+    Returns:
+        `(N, 3, S, S)` in [0, 1]; what is of the same colour in source and truth stays so.
+    """
+    lit = (truth * changes.gain).clamp_(0, 1)
+    if options.contrast:
+        from kornia.color import rgb_to_grayscale
+
+        # Contrast changes about the mean grey of a picture: about the source's here.
+        grey = rgb_to_grayscale((source * changes.gain).clamp_(0, 1)).mean((1, 2, 3), keepdim=True)
+        factor = changes.contrast[:, None, None, None]
+        lit = (lit * factor + grey * (1 - factor)).clamp_(0, 1)
+    rest = replace(options, contrast=0.0, blur=0.0, noise=0.0, jpeg=0.0, degradation=0.0)
+    return change_inputs(lit, replace(changes, gain=torch.ones_like(changes.gain)), rest)
 
 
 class TrainingPairs(TrainingBatches):
     """Batches of augmented training pairs; see `TrainingBatches`."""
 
-    def __init__(self, url: str, size: int, batch_size: int, options: AugmentOptions, **share: Unpack[Share]) -> None:
-        """Open the training split of the dataset at `url`; `size` is the side S of the views in pixels.
+    def __init__(
+        self,
+        url: str,
+        size: int,
+        batch_size: int,
+        options: AugmentOptions,
+        *,
+        fields: Collection[str] = (),
+        **share: Unpack[Share],
+    ) -> None:
+        """Open the training split of the dataset at `url`.
+
+        Args:
+            url: of the dataset.
+            size: side S of the views in pixels.
+            batch_size: samples in a step, over all workers and all parts.
+            options: how samples are varied.
+            fields: what batches have besides, of `truth` and `dynamic`; then frames are never swapped.
+            share: which of them, and how.
 
         Raises:
-            DatasetError: there is no such split, or nothing in it.
+            DatasetError: there is no such split, nothing in it, or no truth where it is asked for.
             InputError: there are fewer samples than parts.
         """
         super().__init__(SampleCache(url, "train"), batch_size, **share)
         self._size, self._options = size, options
+        self._truth = _Truth(self._cache.samples, fields)
 
     def _make(self, epoch: int, step: int, rows: slice) -> Batch:
         """Some rows of a batch.
@@ -84,7 +200,10 @@ class TrainingPairs(TrainingBatches):
             `reference`, `source` `(B, 3, S, S)` in [0, 1], their changed twins `reference_input` and `source_input`
             that the network sees, and `homography (B, 3, 3)` reference to source (NaN where unknown). With
             displacement also `displacement (B, 2, S, S)` float32 in pixels (x, y): the source pixel q shows what the
-            undisturbed source view, which `homography` leads to, shows at q + d(q).
+            undisturbed source view, which `homography` leads to, shows at q + d(q). Where they were asked for,
+            `truth (B, 3, S, S)` in [0, 1], what the undisturbed source shows from the view of the reference, in the
+            colours of `source_input`, and `dynamic (B, 1, S, S)` in {0, 1}, 1 where something moves by itself, NaN in
+            the whole row of a sample of which that is unknown.
         """
         generator = seeded(self._seed, epoch, step)
         count, options = self._batch, self._options
@@ -102,26 +221,33 @@ class TrainingPairs(TrainingBatches):
             controls = torch.rand(count, 2, grid, grid, generator=more) * 2 - 1
             displacement = displacement_field(controls[rows], self._size) * length[rows]
         views = views[rows]
-        references, sources, relations = [], [], []
+        pairs = []
         for row, position in enumerate(order):
-            choose = partial(_two_frames, draws=frame_draw[row], same=bool(views.same_frame[row]))
-            loaded = self._cache.good(position, choose)
-            references.append(loaded.frames[0])
-            sources.append(loaded.frames[1])
-            relations.append(known_or_nan(loaded.homography(*loaded.numbers)))
-        reference, to_reference = render_pictures(references, views.reference, self._size)
-        source, to_source = render_pictures(sources, views.source, self._size, displacement)
-        homography = between_views(torch.stack(relations), to_reference, to_source)
+            same = bool(views.same_frame[row])
+            choose = partial(_two_frames, draws=frame_draw[row], same=same, ordered=self._truth.asked)
+            asked = {"gt": self._truth.gt and not same, "dynamic": self._truth.dynamic and not same}
+            pairs.append(self._cache.good(position, choose, **asked))
+        reference, to_reference = render_pictures([pair.frames[0] for pair in pairs], views.reference, self._size)
+        source, to_source = render_pictures([pair.frames[1] for pair in pairs], views.source, self._size, displacement)
+        relations = torch.stack([known_or_nan(pair.homography(*pair.numbers)) for pair in pairs])
+        homography = between_views(relations, to_reference, to_source)
+        seen = [self._truth.seen(pair, views.reference[k], to_reference[k], self._size) for k, pair in enumerate(pairs)]
+        more_fields = _stack(seen)
         if options.flip:
             reference, source = mirror_pictures(reference, flip), mirror_pictures(source, flip)
+            more_fields = {name: mirror_pictures(value, flip) for name, value in more_fields.items()}
             homography = mirror_homographies(homography, flip, self._size)
             displacement = None if displacement is None else mirror_displacement(displacement, flip)
+        of_source = changes.map(lambda each: each[:, 1])
+        if "truth" in more_fields:
+            more_fields["truth"] = in_the_light_of(source, more_fields["truth"], of_source, options)
         batch = {
             "reference": reference,
             "source": source,
             "reference_input": change_inputs(reference, changes.map(lambda each: each[:, 0]), options),
-            "source_input": change_inputs(source, changes.map(lambda each: each[:, 1]), options),
+            "source_input": change_inputs(source, of_source, options),
             "homography": homography,
+            **more_fields,
         }
         return batch if displacement is None else {**batch, "displacement": displacement}
 
@@ -130,36 +256,34 @@ def _first_frames(frames: int, *, most: int) -> range:
     return range(min(frames, most))
 
 
-def validation_pairs(url: str, split: str, size: int, limit: int) -> Batch:
+def validation_pairs(url: str, split: str, size: int, limit: int, fields: Collection[str] = ()) -> Batch:
     """The first `limit` pairs (0, k) of a split, spread over its samples, whole frames at `size` x `size`.
 
     Returns:
-        `reference`, `source` `(P, 3, S, S)` in [0, 1] and `homography (P, 3, 3)`, NaN where unknown.
+        `reference`, `source` `(P, 3, S, S)` in [0, 1] and `homography (P, 3, 3)`, NaN where unknown; of `fields`
+        `truth (P, 3, S, S)` in [0, 1] and `dynamic (P, 1, S, S)`, see `TrainingPairs`.
 
     Raises:
-        DatasetError: the split is missing or empty, its samples have one frame each, or too many are damaged.
+        DatasetError: the split is missing or empty, its samples have one frame each, too many are damaged, or fields
+            are asked for and the samples have no truth.
     """
     cache = SampleCache(url, split, limit_mb=0)
+    known = _Truth(cache.samples, fields)
     corners = torch.tensor(WHOLE)[None]
-    references: list[Tensor] = []
-    sources: list[Tensor] = []
-    matrices: list[Tensor] = []
+    rows: list[Batch] = []
     per_sample = -(-limit // len(cache))
     for position in range(len(cache)):
-        if len(matrices) == limit:
+        if len(rows) == limit:
             break
-        most = min(per_sample, limit - len(matrices))
-        loaded = cache.good(position, partial(_first_frames, most=most + 1))
+        most = min(per_sample, limit - len(rows))
+        choose = partial(_first_frames, most=most + 1)
+        loaded = cache.good(position, choose, gt=known.gt, dynamic=known.dynamic)
         for k in loaded.numbers[1:]:
             reference, to_reference = render_pictures([loaded.frames[0]], corners, size)
             source, to_source = render_pictures([loaded.frames[k]], corners, size)
-            references.append(reference[0])
-            sources.append(source[0])
-            matrices.append(between_views(known_or_nan(loaded.homography(0, k)), to_reference[0], to_source[0]))
-    if not matrices:
+            homography = between_views(known_or_nan(loaded.homography(0, k)), to_reference[0], to_source[0])
+            seen = known.seen(loaded, corners[0], to_reference[0], size)
+            rows.append({"reference": reference[0], "source": source[0], "homography": homography, **seen})
+    if not rows:
         raise DatasetError(f"the split '{split}' of {url} has one frame in each sample; pairs need two, render more")
-    return {
-        "reference": torch.stack(references),
-        "source": torch.stack(sources),
-        "homography": torch.stack(matrices),
-    }
+    return _stack(rows)

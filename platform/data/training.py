@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal, Unpack
 
 from ...methods.errors import DatasetError
@@ -23,6 +24,8 @@ def training_batches(
     size: int,
     batch_size: int,
     options: AugmentOptions,
+    *,
+    fields: Collection[str] = (),
     **share: Unpack[Share],
 ) -> TrainingBatches:
     """Batches from the split `train` of a dataset.
@@ -33,18 +36,23 @@ def training_batches(
         size: side of the pictures in pixels.
         batch_size: samples in a step, over all workers and all parts.
         options: how samples are varied.
+        fields: what pairs must have besides (`LearnedAligner.batch_fields`).
         share: which of them, and how.
 
     Raises:
-        DatasetError: the dataset is of a kind that the method cannot use, or the split is missing or empty.
+        DatasetError: the dataset is of a kind that the method cannot use, lacks `fields`, or the split is missing or
+            empty.
         InputError: there are fewer samples than parts.
     """
     _check(kind, url, "train")
-    cls: type[TrainingPairs] | type[TrainingSequences] = TrainingPairs if kind == "pair" else TrainingSequences
-    return cls(url, size, batch_size, options, **share)
+    if kind == "pair":
+        return TrainingPairs(url, size, batch_size, options, fields=fields, **share)
+    return TrainingSequences(url, size, batch_size, options, **share)
 
 
-def held_out(kind: BatchKind, url: str, split: str, size: int, limit: int, frames: int) -> Batch:
+def held_out(
+    kind: BatchKind, url: str, split: str, size: int, limit: int, frames: int, fields: Collection[str] = ()
+) -> Batch:
     """A fixed batch of whole frames for validation.
 
     Args:
@@ -54,13 +62,15 @@ def held_out(kind: BatchKind, url: str, split: str, size: int, limit: int, frame
         size: side of the pictures in pixels.
         limit: most pairs or sequences.
         frames: of a sequence; pairs have two.
+        fields: what pairs must have besides (`LearnedAligner.batch_fields`).
 
     Raises:
-        DatasetError: the dataset is of a kind that the method cannot use, or the split is missing or empty.
+        DatasetError: the dataset is of a kind that the method cannot use, lacks `fields`, or the split is missing or
+            empty.
     """
     _check(kind, url, split)
     if kind == "pair":
-        return validation_pairs(url, split, size, limit)
+        return validation_pairs(url, split, size, limit, fields)
     return validation_sequences(url, split, size, limit, frames)
 
 

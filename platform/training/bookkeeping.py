@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..runs import write_bytes, write_text
-from .history import append_epoch, read_history
+from .history import append_epoch, best_epoch, read_history
 from .options import TrainingSpec, spec_to_dict
 
 EVENTS = "events.txt"
@@ -65,7 +65,7 @@ class Bookkeeper:
 
     def finish(self, best: Path) -> None:
         """Put the best checkpoint in its place, write the report, register the model and say where things are."""
-        from .report import best_epoch, training_report
+        from .report import training_report
         from .state import MODEL_FILES
 
         # A kill can lose the last lines of metrics.jsonl, but not what the checkpoint itself tells.

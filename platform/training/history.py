@@ -1,9 +1,32 @@
-"""The metrics of a training run, as its `metrics.jsonl` tells them."""
+"""The metrics of a training run, as its `metrics.jsonl` tells them, and which of its epochs is the best."""
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+BEST = "val_psnr_overlap"
+"""The metric that decides which epoch of the last stage is the best: the highest."""
+_STAGE, _WORST = 1000.0, -400.0
+"""More than any two PSNR of float32 differ by, and less than any of them."""
+
+
+def score(metrics: Mapping[str, float]) -> float:
+    """How good an epoch is as the end of a training: any of a later stage before all of an earlier one.
+
+    What an earlier stage leaves is no trained model, however well it does in a validation. Within a stage the higher
+    `BEST` is better; an epoch without it, or with one that is no number, is behind all others.
+    """
+    psnr = metrics.get(BEST, math.nan)
+    return _STAGE * metrics.get("stage", 0.0) + (psnr if math.isfinite(psnr) else _WORST)
+
+
+def best_epoch(history: Iterable[Mapping[str, float]]) -> Mapping[str, float] | None:
+    """The metrics of the best epoch of the last stage so far, the first of equals; None where it has no `BEST`."""
+    best = max(history, key=score, default=None)
+    return best if best is not None and math.isfinite(best.get(BEST, math.nan)) else None
 
 
 def append_epoch(folder: Path, metrics: dict[str, float]) -> None:

@@ -125,6 +125,7 @@ class _Training:
             seed=self.options.seed,
             rank=self.rank,
             world_size=self.world,
+            fields=self.model.batch_fields(self.model.config),
             accumulate=self.options.accumulate,
             loaders=self.options.loaders,
         )
@@ -146,6 +147,7 @@ class _Training:
                 self.model.config.working_size,
                 self.options.val_pairs,
                 AugmentOptions(**tuples(self.spec.augment)).frames,
+                self.model.batch_fields(self.model.config),
             )
         except DatasetError as error:
             raise DatasetError(f"{error} (training needs a validation split)") from None
@@ -161,14 +163,14 @@ class _Training:
         for number, (stage, epochs) in enumerate(zip(stages, stage_epochs(stages, self.options.epochs), strict=True)):
             if progress["epoch"] >= epochs.stop:
                 continue
+            begun = progress["epoch"] > epochs.start or progress["step"] > 0
+            if checkpoint is not None and not begun:
+                # Before the stage is entered: a method may copy weights then, and must find those of the stage before.
+                load_weights(checkpoint, self.model)
             step_module = self._enter(stage.name)
-            if checkpoint is not None:
-                if progress["epoch"] > epochs.start or progress["step"] > 0:
-                    load_training(checkpoint, self.model, self.optimizers, self.average, self.scaler)
-                else:
-                    load_weights(checkpoint, self.model)
-                    self.average = self._new_average()
-                checkpoint = None
+            if checkpoint is not None and begun:
+                load_training(checkpoint, self.model, self.optimizers, self.average, self.scaler)
+            checkpoint = None
             for epoch in range(max(epochs.start, progress["epoch"]), epochs.stop):
                 metrics = self._epoch(step_module, epoch, epochs, progress)
                 metrics["stage"] = float(number + 1)

@@ -18,7 +18,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from .report import BEST, PACE, PLACE, best_epoch, is_loss, number, reading
+from .history import BEST, best_epoch
+from .report import PACE, PLACE, is_loss, number, reading
 
 REFRESHES_PER_SECOND = 2
 SPARKLINE = 40

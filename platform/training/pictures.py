@@ -40,34 +40,41 @@ def masked_psnr(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
 def sheet(batch: dict[str, Tensor], found: Alignment, limit: int = 6) -> bytes:
     """A PNG contact sheet of validation samples, a row each, with captions.
 
-    Pairs are shown as reference, source, aligned source and difference to the reference (hatched where no source is
-    seen); sequences as their first two frames, the restored picture and the truth. PSNR is that inside the mask.
+    Pairs are shown as reference, source, truth where it is known, aligned source and difference to the truth, or else
+    to the reference (hatched where no source is seen); sequences as their first two frames, the restored picture and
+    the truth. PSNR is that inside the mask.
 
     Args:
-        batch: for pairs `reference` and `source`, `(B, 3, S, S)` or `(B, N, 3, S, S)` of which the first is shown; for
-            sequences `frames (B, T, 3, S, S)` and `truth (B, 3, S, S)`; all in [0, 1].
+        batch: for pairs `reference` and `source`, `(B, 3, S, S)` or `(B, N, 3, S, S)` of which the first is shown, and
+            where known `truth (B, 3, S, S)`; for sequences `frames (B, T, 3, S, S)` and `truth (B, 3, S, S)`; all in
+            [0, 1].
         found: what a method made of them.
         limit: rows at most.
     """
     if "frames" in batch:
         return _drawn(_sequence_tiles(*_shown(limit, batch["frames"], batch["truth"], found.image, found.mask)))
-    return _drawn(_pair_tiles(*_shown(limit, batch["reference"], batch["source"], found.image, found.mask)))
+    known = [batch["truth"]] if "truth" in batch else []
+    return _drawn(_pair_tiles(*_shown(limit, batch["reference"], batch["source"], found.image, found.mask, *known)))
 
 
 def _shown(limit: int, *parts: Tensor) -> list[Tensor]:
     return [part[:limit].float().cpu() for part in parts]
 
 
-def _pair_tiles(reference: Tensor, source: Tensor, image: Tensor, mask: Tensor) -> list[list[Tile]]:
+def _pair_tiles(
+    reference: Tensor, source: Tensor, image: Tensor, mask: Tensor, truth: Tensor | None = None
+) -> list[list[Tile]]:
     source = source[:, 0] if source.dim() == 5 else source
-    difference = STRENGTH * (image - reference).abs() * mask
-    before = _decibels(source, reference, mask)
-    after = _decibels(image, reference, mask)
+    target = reference if truth is None else truth
+    difference = STRENGTH * (image - target).abs() * mask
+    before = _decibels(source, target, mask)
+    after = _decibels(image, target, mask)
     overlap = [f"{100 * share:.0f} %" for share in mask.mean((1, 2, 3)).tolist()]
     return [
         [
             _tile(reference[row], "reference"),
             _tile(source[row], f"source {before[row]}"),
+            *([] if truth is None else [_tile(truth[row], "truth")]),
             _tile(image[row], f"aligned {after[row]}", mask[row]),
             _tile(difference[row], f"difference x {STRENGTH}, overlap {overlap[row]}", mask[row]),
         ]

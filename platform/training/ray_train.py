@@ -16,6 +16,7 @@ from ray.exceptions import RayActorError
 from ray.train import UserCallback
 
 from ...methods.errors import RaylignError
+from .history import score
 from .options import TrainingSpec, spec_from_dict, spec_to_dict
 from .placement import Placement
 from .reporter import Checkpoint
@@ -23,6 +24,8 @@ from .reporter import Checkpoint
 if TYPE_CHECKING:
     from ray.util.queue import Queue
 
+SCORE = "score"
+"""What Ray Train compares the checkpoints of epochs by (`history.score`)."""
 WAIT_FOR_MACHINES = 10
 """Minutes that a training waits for machines that left, or that others use, before it gives up."""
 
@@ -62,7 +65,7 @@ class RayTrainReporter:
         # Told first: an epoch that a kill undoes is told again, but one that is never told would be missing for ever.
         if self.rank == 0:
             self._queue.put(("epoch", dict(metrics)))
-        self._report(metrics, checkpoint)
+        self._report({**metrics, SCORE: score(metrics)}, checkpoint)
 
     def save(self, checkpoint: Checkpoint | None) -> None:
         """As `report`, without metrics: such a checkpoint is never the best."""
@@ -167,7 +170,7 @@ def train_on_ray(
         placement: how many workers, and what each needs.
         max_failures: how often dead workers are restarted.
         listener: called in the driver.
-        target: an empty folder for the best checkpoint by `val_psnr_overlap`.
+        target: an empty folder for the best checkpoint (`history.score`).
 
     Raises:
         RaylignError: the training failed.
@@ -190,7 +193,7 @@ def train_on_ray(
             name=name,
             storage_path=storage,
             checkpoint_config=ray.train.CheckpointConfig(
-                num_to_keep=1, checkpoint_score_attribute="val_psnr_overlap", checkpoint_score_order="max"
+                num_to_keep=1, checkpoint_score_attribute=SCORE, checkpoint_score_order="max"
             ),
             # A group that cannot start is tried once a minute.
             failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]  # Ray swaps in another class at run time
@@ -204,11 +207,7 @@ def train_on_ray(
             result = trainer.fit()
         except ray.train.TrainingFailedError as error:
             raise _cause(error) from None
-    best = max(
-        (entry for entry in result.best_checkpoints or [] if "val_psnr_overlap" in entry[1]),
-        key=lambda entry: entry[1]["val_psnr_overlap"],
-        default=(result.checkpoint, {}),
-    )[0]
+    best = max(result.best_checkpoints or [], key=lambda entry: score(entry[1]), default=(result.checkpoint, {}))[0]
     if best is None:
         raise RaylignError("the training ended without a checkpoint")
     best.to_directory(str(target))

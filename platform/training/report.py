@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..report import figure, page, picture, plots, table
+from .history import BEST, best_epoch
 from .options import TrainingSpec
 
-BEST = "val_psnr_overlap"
-"""The metric that decides which epoch is the best: the highest."""
 PACE = ("lr", "samples_per_s", "data_wait", "memory_mb", "gpu_memory_mb", "workers", "stage", "damaged")
 """Metrics that tell how the training runs, not how well the model does."""
 PLACE = ("epoch", "step", "steps", "seconds", "val_seconds")
@@ -27,6 +26,7 @@ STEPPED = ("workers", "stage", "damaged")
 _BLUE, _ORANGE, _GREY = "#0b68cb", "#d9730d", "#60646c"
 _TITLES = {
     "val_psnr_overlap": "validation PSNR in the overlap (dB)",
+    "val_psnr_dynamic": "validation PSNR of what moves (dB)",
     "val_corner_error": "validation corner error (px)",
     "val_overlap": "validation overlap (share of the frame)",
     "lr": "learning rate",
@@ -38,12 +38,6 @@ _COLUMNS = 2
 _MOST_EPOCHS_WITH_DOTS = 40
 _WIDE_RANGE = 30.0
 """From this ratio of the largest to the smallest value on, a loss is drawn on a logarithmic axis."""
-
-
-def best_epoch(history: Iterable[Mapping[str, float]]) -> Mapping[str, float] | None:
-    """The metrics of the epoch with the highest `val_psnr_overlap`, the first of equals; None where none has any."""
-    known = [entry for entry in history if math.isfinite(entry.get(BEST, math.nan))]
-    return max(known, key=lambda entry: entry[BEST], default=None)
 
 
 def is_loss(name: str) -> bool:

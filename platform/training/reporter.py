@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 
 from ..data.shards import write_error
 from ..runs import write_bytes, write_text
+from .history import BEST, score
 
 
 class Checkpoint(Protocol):
@@ -133,7 +134,7 @@ class PlainReporter:
 
 
 class Watched(PlainReporter):
-    """A `PlainReporter` that someone listens to, and that also keeps the best checkpoint by `val_psnr_overlap`."""
+    """A `PlainReporter` that someone listens to, and that also keeps the best checkpoint (`history.score`)."""
 
     def __init__(
         self,
@@ -148,11 +149,10 @@ class Watched(PlainReporter):
 
     def report(self, metrics: Mapping[str, float], checkpoint: Checkpoint | None) -> None:
         """Also keep the checkpoint as the best, if it is."""
-        value = metrics.get("val_psnr_overlap")
         super().report(metrics, checkpoint)
-        if checkpoint is not None and value is not None:
+        if checkpoint is not None and BEST in metrics:
             self.close()
-            self._written = self._writer.submit(self._keep_if_best, value)
+            self._written = self._writer.submit(self._keep_if_best, dict(metrics))
         self._epoch(dict(metrics))
 
     def tell(self, metrics: Mapping[str, float]) -> None:
@@ -163,10 +163,10 @@ class Watched(PlainReporter):
         """To the listener."""
         self._keep(name, content)
 
-    def _keep_if_best(self, value: float) -> None:
+    def _keep_if_best(self, metrics: dict[str, float]) -> None:
         known = self.folder / "best.json"
-        if known.exists() and value <= json.loads(known.read_text())["val_psnr_overlap"]:
+        if known.exists() and score(metrics) <= score(json.loads(known.read_text())):
             return
         shutil.rmtree(self.folder / "best", ignore_errors=True)
         shutil.copytree(self.folder / "last", self.folder / "best")
-        write_text(known, json.dumps({"val_psnr_overlap": value}))
+        write_text(known, json.dumps(metrics))

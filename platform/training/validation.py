@@ -30,22 +30,25 @@ def validate(
 
     Args:
         model: any learned method.
-        samples: pairs `reference`, `source` `(P, 3, S, S)` in [0, 1], `homography (P, 3, 3)`, NaN where unknown; or
-            sequences `frames (P, T, 3, S, S)`, `truth (P, 3, S, S)`, `homographies (P, T, 3, 3)`.
+        samples: pairs `reference`, `source` `(P, 3, S, S)` in [0, 1], `homography (P, 3, 3)`, NaN where unknown, and
+            where known `truth (P, 3, S, S)`, `dynamic (P, 1, S, S)` in {0, 1} or NaN; or sequences
+            `frames (P, T, 3, S, S)`, `truth (P, 3, S, S)`, `homographies (P, T, 3, 3)`.
         seed: of methods that draw random numbers; the training's own stream is left as it is.
         average: whose weights are measured instead of the model's.
         pictures: samples on the contact sheet.
         batch_size: samples at a time.
 
     Returns:
-        Means of `val_psnr_overlap` (dB, against the reference of a pair, the truth of a sequence), `val_overlap` (share
+        Means of `val_psnr_overlap` (dB, against the truth, or without one against the reference), `val_overlap` (share
         of the frame) and, where homographies are known, `val_corner_error` (mean distance of the four corners in
-        pixels); and the contact sheet as PNG.
+        pixels), where it is known that something moves, `val_psnr_dynamic` (dB, over what moves, covered or not); and
+        the contact sheet as PNG.
     """
     device = model.device
     devices = [device] if device.type == "cuda" else []
     picture = None
-    parts: dict[str, list[Tensor]] = {"val_psnr_overlap": [], "val_overlap": [], "val_corner_error": []}
+    names = ("val_psnr_overlap", "val_overlap", "val_corner_error", "val_psnr_dynamic")
+    parts: dict[str, list[Tensor]] = {name: [] for name in names}
     model.eval()
     applied = average.applied() if average else contextlib.nullcontext()
     with torch.random.fork_rng(devices), applied, _validation_inference(model):
@@ -58,6 +61,10 @@ def validate(
             parts["val_overlap"].append(found.mask.float().mean((1, 2, 3)))
             if found.homography is not None:
                 parts["val_corner_error"].append(corner_errors(found.homography, homographies, truth.shape[-1]))
+            if "dynamic" in batch:
+                moving = (batch["dynamic"] == 1).float()
+                known = moving.flatten(1).any(1)
+                parts["val_psnr_dynamic"].append(masked_psnr(found.image, truth, moving)[known])
             if pictures and picture is None:
                 picture = sheet(batch, found, pictures)
     means = {name: torch.cat(values) for name, values in parts.items() if values}
@@ -79,7 +86,7 @@ def _asked(batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         frames = batch["frames"]
         return frames[:, 0], frames[:, 1:], batch["truth"], batch["homographies"][:, 1:]
     reference = batch["reference"]
-    return reference, batch["source"][:, None], reference, batch["homography"][:, None]
+    return reference, batch["source"][:, None], batch.get("truth", reference), batch["homography"][:, None]
 
 
 def corner_errors(found: Tensor, truth: Tensor, size: int) -> Tensor:

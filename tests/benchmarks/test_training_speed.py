@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from raylign.platform.training.loop import autocast_dtype, build_model, train
 from raylign.platform.training.options import LoopOptions, TrainingSpec
 from raylign.platform.training.reporter import PlainReporter
 from tests.datasets import write_sequences
-from tests.training import LEARNED, SMALL_MODELS, train_in_processes
+from tests.training import LEARNED, SMALL_MODELS, small_data, train_in_processes
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
 
@@ -35,6 +36,14 @@ BENCHED: dict[str, dict[str, Any]] = {
         "smallest_map": 2,
     },
     "diar": {**SMALL_MODELS["diar"], "width": 16, "working_size": 128, "descriptor_share": 0.0},
+    "dmaligner": {
+        **SMALL_MODELS["dmaligner"],
+        "working_size": 128,
+        "vae_channels": (16, 32, 32),
+        "channels": 32,
+        "vae_share": 0.0,
+        "student_share": 0.0,
+    },
 }
 """Large enough that the model is the work, not Python. A new method adds its own."""
 CPU = torch.device("cpu")
@@ -43,6 +52,12 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_sequences(tmp_path_factory.mktemp("training") / "d", scenes=40, size=192)
+
+
+@pytest.fixture(scope="module")
+def data_for(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    folder = tmp_path_factory.mktemp("benched")
+    return functools.cache(lambda method: small_data(method, folder / method, scenes=40, size=192))
 
 
 def benched(method: str, url: str, **loop: Any) -> TrainingSpec:
@@ -64,7 +79,13 @@ def plain(spec: TrainingSpec) -> float:
     dtype = autocast_dtype(options.precision, CPU)
     augment = AugmentOptions(**spec.augment)
     batches = training_batches(
-        model.batch_kind, spec.data, model.config.working_size, options.batch_size, augment, seed=0
+        model.batch_kind,
+        spec.data,
+        model.config.working_size,
+        options.batch_size,
+        augment,
+        fields=model.batch_fields(model.config),
+        seed=0,
     )
     model.enter_stage(model.training_stages()[0].name)
     steps = options.steps_per_epoch or 1
@@ -89,9 +110,9 @@ def ratios(first: Callable[[int], float], second: Callable[[int], float], repeat
 
 
 @pytest.mark.parametrize("method", LEARNED)
-def test_the_loop_adds_nothing_to_plain_pytorch(method: str, url: str, tmp_path: Path) -> None:
+def test_the_loop_adds_nothing_to_plain_pytorch(method: str, data_for: Callable[[str], str], tmp_path: Path) -> None:
     torch.set_num_threads(2)
-    spec = benched(method, url)
+    spec = benched(method, data_for(method))
     plain(spec)
     waits = []
 
@@ -108,8 +129,10 @@ def test_the_loop_adds_nothing_to_plain_pytorch(method: str, url: str, tmp_path:
 
 
 @pytest.mark.parametrize("method", LEARNED)
-def test_two_workers_of_one_thread_against_one_of_two(method: str, url: str, tmp_path: Path) -> None:
-    spec = benched(method, url, epochs=3, steps_per_epoch=20, val_every=3)
+def test_two_workers_of_one_thread_against_one_of_two(
+    method: str, data_for: Callable[[str], str], tmp_path: Path
+) -> None:
+    spec = benched(method, data_for(method), epochs=3, steps_per_epoch=20, val_every=3)
 
     def rate(workers: int, turn: int) -> float:
         history = train_in_processes(spec, workers, tmp_path / f"{workers}-{turn}", threads=2 // workers)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,11 +25,6 @@ from tests.training import LEARNED, small_spec
 
 SCRIPT = Path(__file__).with_name("cluster_training.py")
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_sequences(tmp_path_factory.mktemp("training") / "d", scenes=12, size=96)
 
 
 def run(
@@ -51,7 +47,10 @@ def run(
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("method", LEARNED)
-def test_300_steps_with_five_kills_and_a_machine_that_leaves(method: str, url: str, tmp_path: Path) -> None:
+def test_300_steps_with_five_kills_and_a_machine_that_leaves(
+    method: str, data_for: Callable[[str], str], tmp_path: Path
+) -> None:
+    url = data_for(method)
     quiet, none = run(tmp_path / "quiet", method, url, 0, 0, 0)
     troubled, troubles = run(tmp_path / "troubled", method, url, 20261121, 5, 1)
     assert none == []
@@ -65,7 +64,10 @@ def test_300_steps_with_five_kills_and_a_machine_that_leaves(method: str, url: s
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("method", LEARNED)
-def test_a_training_goes_on_with_the_workers_that_are_left(method: str, url: str, tmp_path: Path) -> None:
+def test_a_training_goes_on_with_the_workers_that_are_left(
+    method: str, data_for: Callable[[str], str], tmp_path: Path
+) -> None:
+    url = data_for(method)
     # The usual learning rate, as in the comparison of 1, 2 and 4 workers: rounding grows faster at higher ones.
     quiet, _ = run(tmp_path / "quiet", method, url, 0, 0, 0, lr=1e-4)
     smaller, troubles = run(tmp_path / "smaller", method, url, 1, 0, 1, 1, lr=1e-4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from raylign.platform.training.options import LoopOptions, TrainingSpec
 from raylign.platform.training.reporter import Checkpoint, PlainReporter
 from raylign.platform.training.schedule import learning_rate_factor, stage_epochs
 from tests.datasets import write_sequences
-from tests.training import LEARNED, SMALL_MODELS, small_spec
+from tests.training import LEARNED, SMALL_MODELS, small_spec, small_stages
 
 
 @pytest.fixture(scope="module")
@@ -67,17 +67,18 @@ def same(first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Tensor]) 
 
 @pytest.mark.parametrize("method", LEARNED)
 def test_a_training_killed_within_an_epoch_goes_on_as_if_nothing_had_been(
-    method: str, url: str, tmp_path: Path
+    method: str, data_for: Callable[[str], str], tmp_path: Path
 ) -> None:
-    options = {"epochs": 2, "steps_per_epoch": 4, "checkpoint_steps": 3, "ema": 0.9, "batch_size": 4, "accumulate": 2}
-    spec = small_spec(method, url, **options)
+    epochs = max(2, small_stages(method))
+    options = {"steps_per_epoch": 4, "checkpoint_steps": 3, "ema": 0.9, "batch_size": 4, "accumulate": 2}
+    spec = small_spec(method, data_for(method), epochs=epochs, **options)
     straight = PlainReporter(tmp_path / "straight")
     train(spec, straight)
     with pytest.raises(KilledError):
         train(spec, Dying(tmp_path / "killed", 2))
     resumed = PlainReporter(tmp_path / "killed")
     train(spec, resumed)
-    assert [entry["epoch"] for entry in resumed.history] == [2]
+    assert [entry["epoch"] for entry in resumed.history] == list(range(2, epochs + 1))
     for name in ("model", "training"):
         same(weights(tmp_path / "killed", name), weights(tmp_path / "straight", name))
     told = ("loss", "lr", "val_psnr_overlap", "val_overlap")

@@ -15,9 +15,10 @@ from PIL import Image
 
 from raylign.methods.aligner import Alignment
 from raylign.platform.training import pictures
+from raylign.platform.training.history import best_epoch
 from raylign.platform.training.options import LoopOptions, TrainingSpec
 from raylign.platform.training.pictures import sheet
-from raylign.platform.training.report import best_epoch, curves, number, reading, training_report
+from raylign.platform.training.report import curves, number, reading, training_report
 
 SPEC = TrainingSpec("crossscale", "/data/<b>", LoopOptions(epochs=30), model={"working_size": 96})
 
@@ -223,3 +224,6 @@ def test_captions_tell_the_gain(monkeypatch: pytest.MonkeyPatch) -> None:
     captions.clear()
     sheet(batch, Alignment(0 * grey, 0 * mask))
     assert captions[2:] == ["aligned (no overlap)", "difference x 3, overlap 0 %"]
+    captions.clear()
+    sheet({**batch, "truth": grey + 0.01}, Alignment((grey + 0.02) * mask, mask))
+    assert captions == ["reference", "source 20.9 dB", "truth", "aligned 40.0 dB", "difference x 3, overlap 25 %"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from raylign.platform.training.workers import sync_norms
-from tests.datasets import write_sequences
-from tests.training import LEARNED, small_spec, train_in_processes
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_sequences(tmp_path_factory.mktemp("training") / "d", scenes=12, size=96)
+from tests.training import LEARNED, small_spec, small_stages, train_in_processes
 
 
 def _network() -> nn.Module:
@@ -68,10 +63,10 @@ def test_batch_norm_over_workers_with_unequal_shares(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", LEARNED)
-def test_sharded_weights_train_as_whole_ones(method: str, url: str, tmp_path: Path) -> None:
-    found = {}
+def test_sharded_weights_train_as_whole_ones(method: str, data_for: Callable[[str], str], tmp_path: Path) -> None:
+    url, epochs, found = data_for(method), max(2, small_stages(method)), {}
     for sharding in ("none", "fsdp"):
-        spec = small_spec(method, url, epochs=2, steps_per_epoch=2, sharding=sharding, ema=0.9)
+        spec = small_spec(method, url, epochs=epochs, steps_per_epoch=2, sharding=sharding, ema=0.9)
         found[sharding] = train_in_processes(spec, 2, tmp_path / sharding)
     for name in ("loss", "val_psnr_overlap"):
         assert [entry[name] for entry in found["fsdp"]] == pytest.approx(
@@ -81,16 +76,18 @@ def test_sharded_weights_train_as_whole_ones(method: str, url: str, tmp_path: Pa
     assert whole.keys() == sharded.keys()
     assert all(value.shape == whole[name].shape for name, value in sharded.items())
     # Its checkpoint goes on in one worker, with whole weights.
-    spec = small_spec(method, url, epochs=3, steps_per_epoch=2, ema=0.9)
+    spec = small_spec(method, url, epochs=epochs + 1, steps_per_epoch=2, ema=0.9)
     history = train_in_processes(spec, 1, tmp_path / "fsdp")
-    assert [entry["epoch"] for entry in history] == [3]
+    assert [entry["epoch"] for entry in history] == [epochs + 1]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("method", LEARNED)
-def test_200_steps_with_1_2_and_4_workers_end_at_the_same_loss(method: str, url: str, tmp_path: Path) -> None:
-    losses = {}
+def test_200_steps_with_1_2_and_4_workers_end_at_the_same_loss(
+    method: str, data_for: Callable[[str], str], tmp_path: Path
+) -> None:
+    url, losses = data_for(method), {}
     for workers in (1, 2, 4):
         # The method's usual learning rate: rounding grows with each step, ten times as fast at ten times the rate.
         spec = small_spec(method, url, epochs=20, steps_per_epoch=10, batch_size=8, val_every=20, lr=1e-4)

@@ -1,0 +1,122 @@
+"""What optical flow knows: the source brought to the reference, pixels worth keeping, and what a drawn picture shows.
+
+Pictures are RGB `(B, 3, H, W)`, float32 in [0, 1], both of one size; flow is DIS flow, which runs on the CPU.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import geometry
+from ..classical.dis_flow import DisFlow
+from ..classical.flow_aligner import FLAT, consistency
+from ..jnd import luma
+
+EVENED_MEAN = 0.5
+"""Mean of the luma that flow is sought on, in [0, 1]."""
+EVENED_DEVIATION = 0.2
+"""Its standard deviation: about that of a well-exposed photograph."""
+WINDOW = 9
+"""Side in pixels of the windows in which pictures are compared."""
+TOLERANCE = 0.08
+"""By how much the means over a window may differ, in [0, 1], where both pictures show the same."""
+FEATHER = 4
+"""Pixels over which kept pixels fade into drawn ones."""
+LEAST_DEVIATION = 2.0
+"""Standard deviation of luma in grey levels from which a window has texture."""
+LEAST_CORRELATION = 0.5
+"""Correlation from which two windows show the same."""
+LEAST_TEXTURED = 0.05
+"""Share of a picture's pixels that must have texture, so that it can be confirmed."""
+
+
+@torch.no_grad()
+def flow_warped(reference: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
+    """Bring the source to the reference by optical flow.
+
+    The flow is sought on luma of equal mean and deviation; the source keeps its own colours.
+
+    Returns:
+        The source in the reference's frame `(B, 3, H, W)`, zero outside of the source, and where the flow there and
+        back agrees, `(B, 1, H, W)` in {0, 1}.
+    """
+    positions, agrees = _matched(reference, source)
+    return geometry.sample(source, positions), agrees.float()
+
+
+@torch.no_grad()
+def kept_pixels(drawn: Tensor, reference: Tensor, source: Tensor, moving: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Take over the source's own pixels where flow leads to them, nothing moves and they show what was drawn.
+
+    Args:
+        drawn: the source's content from the reference's view.
+        reference: of the same size.
+        source: of the same size.
+        moving: probability `(B, 1, H, W)` that a pixel shows something that moves; `None` where this is not known.
+
+    Returns:
+        The picture `(B, 3, H, W)`, and the weight of the source's pixels in it, `(B, 1, H, W)` in [0, 1]: 0 outside of
+        the kept regions, rising inside of them over 2 `FEATHER` pixels; regions too narrow for this are not kept.
+    """
+    warped, agreement = flow_warped(reference, source)
+    difference = (_window_mean(warped) - _window_mean(drawn)).abs().amax(1, keepdim=True)
+    kept = (agreement > 0) & (difference < TOLERANCE)
+    if moving is not None:
+        kept &= moving < 0.5
+    # Shrunk first, so that the mean over windows of the same side is 0 outside of what is kept.
+    side = 2 * FEATHER + 1
+    dropped = F.max_pool2d((~kept).float(), side, stride=1, padding=FEATHER)
+    weight = F.avg_pool2d(1 - dropped, side, stride=1, padding=FEATHER, count_include_pad=False)
+    return torch.lerp(drawn, warped, weight), weight
+
+
+@torch.no_grad()
+def confirmed_share(drawn: Tensor, source: Tensor) -> Tensor:
+    """How much of a drawn picture the source confirms.
+
+    Of the drawn picture's pixels in windows with texture it is the share whose flow into the source and back agrees,
+    and whose window correlates with what the source shows there.
+
+    Args:
+        drawn: the source's content from another view.
+        source: of the same size.
+
+    Returns:
+        `(B,)` in [0, 1]; 0 where less than `LEAST_TEXTURED` of the drawn picture has texture.
+    """
+    positions, agrees = _matched(drawn, source)
+    # float64, because E[Y^2] - E[Y]^2 cancels.
+    first, second = luma(drawn).double(), geometry.sample(luma(source), positions).double()
+    first_mean, second_mean = _window_mean(first), _window_mean(second)
+    first_variance = _window_mean(first.square()) - first_mean.square()
+    second_variance = (_window_mean(second.square()) - second_mean.square()).clamp_min(LEAST_DEVIATION**2)
+    covariance = _window_mean(first * second) - first_mean * second_mean
+    textured = first_variance > LEAST_DEVIATION**2
+    scale = (first_variance.clamp_min(LEAST_DEVIATION**2) * second_variance).sqrt()
+    confirmed = textured & agrees & (covariance > LEAST_CORRELATION * scale)
+    share, possible = confirmed.double().mean((1, 2, 3)), textured.double().mean((1, 2, 3))
+    return torch.where(possible >= LEAST_TEXTURED, share / possible.clamp_min(LEAST_TEXTURED), 0.0).float()
+
+
+def _matched(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Where each pixel of the first lies in the second `(B, H, W, 2)`, and where that agrees, bool `(B, 1, H, W)`."""
+    search = DisFlow()
+    evened = [_evened(picture) for picture in (first, second)]
+    there, back = search.flow(evened[0], evened[1]), search.flow(evened[1], evened[0])
+    grid = geometry.pixel_grid((there.shape[-2], there.shape[-1]), device=there.device)
+    return grid + there.permute(0, 2, 3, 1), consistency(there, back)[:, None]
+
+
+def _evened(picture: Tensor) -> Tensor:
+    """Luma with the same mean and deviation for all pictures, as grey `(B, 3, H, W)` in [0, 1]; flat ones stay flat."""
+    grey = luma(picture) / 255
+    deviation, mean = torch.std_mean(grey, dim=(1, 2, 3), keepdim=True)
+    contrast = EVENED_DEVIATION / deviation.clamp_min(FLAT / 255)
+    return ((grey - mean) * contrast + EVENED_MEAN).clamp(0, 1).expand(-1, 3, -1, -1)
+
+
+def _window_mean(values: Tensor) -> Tensor:
+    """Mean over the window around each pixel, as much of it as lies inside."""
+    return F.avg_pool2d(values, WINDOW, stride=1, padding=WINDOW // 2, count_include_pad=False)

@@ -1,0 +1,244 @@
+"""DmAligner: the source's content drawn from the reference's view by a latent diffusion model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..aligner import Alignment, LearnedAligner, Stage, single_source
+from ..errors import InputError
+from .autoencoder import Autoencoder
+from .config import AUTOENCODER, DIFFUSION, STUDENT, DmAlignerConfig, DmAlignerInference
+from .denoiser import Denoiser, denoiser_of
+from .diffusion import Diffusion
+from .dmp import CorrelationMask, flow_inconsistency, fused, mask_loss, masked_loss
+from .drawing import align_pairs, pairs_at_once
+from .geometry_condition import flow_warped
+from .sampling import Predict
+from .student import consistency_loss
+
+
+class DmAligner(LearnedAligner):
+    """Draws what the source shows at its time as the reference's camera would see it (arXiv 2602.23022).
+
+    There is no homography and no flow: the answer covers the whole frame, also where nothing of the source leads to.
+
+    Args:
+        config: hyperparameters; None for the defaults.
+        initialise: take over the weights of `config.vae`; False when all weights come from a checkpoint.
+
+    Raises:
+        InputError: `config.vae` is no autoencoder of the shape that the configuration says.
+    """
+
+    name: ClassVar[str] = "dmaligner"
+    batch_kind: ClassVar = "pair"
+    Config: ClassVar[type] = DmAlignerConfig
+    Inference: ClassVar[type] = DmAlignerInference
+    config: DmAlignerConfig
+    inference: DmAlignerInference
+
+    def __init__(self, config: DmAlignerConfig | None = None, *, initialise: bool = True) -> None:
+        super().__init__()
+        self.config = config = config or DmAlignerConfig()
+        self.autoencoder = Autoencoder(config)
+        if config.vae and initialise:
+            self.autoencoder.load_weights(config.vae)
+        self.denoiser = denoiser_of(config)
+        self.mask: CorrelationMask | None = None
+        if config.dmp == "correlation":
+            self.mask = CorrelationMask(config.latent_channels, config.correlation_radius)
+        self.student: Denoiser | None = denoiser_of(config) if config.student_share > 0 else None
+        self._stage = DIFFUSION
+
+    @classmethod
+    def batch_fields(cls, config: DmAlignerConfig) -> tuple[str, ...]:
+        """See `LearnedAligner.batch_fields`."""
+        return ("truth", "dynamic") if config.dmp == "correlation" else ("truth",)
+
+    @classmethod
+    def validation_inference(cls) -> DmAlignerInference:
+        """Few steps: what the weights know already shows after four of them."""
+        return DmAlignerInference(solver="ddim", steps=4)
+
+    def training_stages(self) -> tuple[Stage, ...]:
+        """The autoencoder unless it is given, the diffusion, and the student if there shall be one."""
+        first = 0.0 if self.config.vae else self.config.vae_share
+        last = self.config.student_share
+        stages = (Stage(AUTOENCODER, first), Stage(DIFFUSION, 1 - first - last), Stage(STUDENT, last))
+        return tuple(stage for stage in stages if stage.share > 0)
+
+    def enter_stage(self, stage: str) -> None:
+        """See `LearnedAligner.enter_stage`; the student starts as what the denoiser has become."""
+        self._stage = stage
+        parts: dict[str, tuple[nn.Module | None, ...]] = {
+            AUTOENCODER: (self.autoencoder,),
+            DIFFUSION: (self.denoiser, self.mask),
+            STUDENT: (self.student,),
+        }
+        for name, modules in parts.items():
+            for module in modules:
+                if module is not None:
+                    module.requires_grad_(name == stage)
+        if stage == STUDENT:
+            assert self.student is not None
+            self.student.load_state_dict(self.denoiser.state_dict())
+
+    def enable_gradient_checkpointing(self) -> None:
+        """See `LearnedAligner.enable_gradient_checkpointing`."""
+        self.denoiser.enable_gradient_checkpointing()
+        if self.student is not None:
+            self.student.enable_gradient_checkpointing()
+
+    def training_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The losses of the stage.
+
+        The autoencoder's are those of `Autoencoder.losses`. The diffusion's (METHODS.md 6.3) are `denoise`, the squared
+        error weighted by the mask, and `mask`, its cross-entropy; `loss` is their weighted sum. The student's is
+        `consistency`. Noise levels are drawn before the noise, both on the CPU.
+
+        Args:
+            batch: `reference`, `source` and `truth`, the source's content seen from the reference, `(B, 3, S, S)` in
+                [0, 1]; with a mask from the correlation `dynamic (B, 1, S, S)`, 1 where something moves, NaN where that
+                is not known; where the network shall see other colours, `reference_input` and `source_input`.
+        """
+        reference, source = (batch.get(f"{name}_input", batch[name]) for name in ("reference", "source"))
+        pictures = torch.cat([reference, source, batch["truth"]])
+        if self._stage == AUTOENCODER:
+            return self.autoencoder(pictures, "losses")
+        with torch.no_grad():
+            first, second, clean = self._encoded(pictures).chunk(3)
+            warped = self.warped_latents(reference, source, self._encoded)
+        if self._stage == STUDENT:
+            return self._student_losses(first, second, clean, warped)
+        return self._diffusion_losses(batch, first, second, clean, warped)
+
+    def _encoded(self, pictures: Tensor) -> Tensor:
+        return self.autoencoder(pictures, "encode").float()
+
+    def warped_latents(self, reference: Tensor, source: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor | None:
+        """The source as optical flow brings it to the reference, encoded, and where the flow agrees there and back.
+
+        Args:
+            reference: `(B, 3, H, W)` in [0, 1], sides multiples of the autoencoder's stride.
+            source: of the same size.
+            encode: pictures to latents.
+
+        Returns:
+            `(B, C + 1, h, w)`; None unless the configuration asks for it.
+        """
+        if self.config.geometry == "none":
+            return None
+        warped, agreement = flow_warped(reference, source)
+        return torch.cat([encode(warped), F.avg_pool2d(agreement.float(), self.autoencoder.stride)], dim=1)
+
+    def condition(self, first: Tensor, second: Tensor, logits: Tensor | None, warped: Tensor | None) -> Tensor:
+        """What the denoiser sees beside the noisy latent: `(B, config.condition_channels, h, w)`.
+
+        Args:
+            first: latent of the reference `(B, C, h, w)`.
+            second: latent of the source, of the same size.
+            logits: of `mask` `(B, 1, h, w)`, where there is one: both latents fused by it are seen, too.
+            warped: see `warped_latents`.
+        """
+        parts = [first, second]
+        if logits is not None:
+            parts.append(fused(first, second, logits.sigmoid(), self.config.dilation))
+        if warped is not None:
+            parts.append(warped)
+        return torch.cat(parts, dim=1)
+
+    def _diffusion_losses(
+        self, batch: dict[str, Tensor], first: Tensor, second: Tensor, clean: Tensor, warped: Tensor | None
+    ) -> dict[str, Tensor]:
+        # Made anew: a model that is loaded from a checkpoint is built without storage, which the levels need.
+        config, diffusion = self.config, Diffusion(self.config)
+        timesteps = torch.randint(config.train_steps, (len(clean),)).to(clean.device)
+        noise = torch.randn(clean.shape).to(clean.device)
+        noisy = diffusion.add_noise(clean, noise, timesteps)
+        logits = None if self.mask is None else self.mask(first, second).float()
+        found = self.denoiser(noisy, timesteps, self.condition(first, second, logits, warped))
+        drawn, wanted = found.prediction.float(), diffusion.target(clean, noise)
+        if config.loss == "picture":
+            drawn = self.autoencoder(diffusion.clean_of(drawn, noisy, timesteps), "decode").float()
+            wanted = batch["truth"]
+        if found.mask_logits is not None:
+            logits = found.mask_logits.float()
+        with torch.autocast(clean.device.type, enabled=False):
+            weights = diffusion.weights(timesteps)
+            if logits is None:
+                denoise = (weights * (drawn - wanted).square().mean((1, 2, 3))).mean()
+                return {"loss": config.denoise_weight * denoise, "denoise": denoise}
+            # With a gradient here the mask would shrink to lower the loss.
+            seen = logits.detach().sigmoid()
+            if config.loss == "picture":
+                seen = F.interpolate(seen, wanted.shape[-2:], mode="bilinear", align_corners=False)
+            denoise = (weights * masked_loss(drawn, wanted, seen, config.gamma)).mean()
+            mask = mask_loss(logits, self._moving(batch)).mean()
+        return {"loss": config.denoise_weight * denoise + config.mask_weight * mask, "denoise": denoise, "mask": mask}
+
+    def _moving(self, batch: dict[str, Tensor]) -> Tensor:
+        """What the mask shall show, at the size of latents."""
+        if self.config.dmp == "features":
+            truth = flow_inconsistency(batch["reference"], batch["source"])
+        else:
+            truth = batch["dynamic"]
+        return F.avg_pool2d(truth.float(), self.autoencoder.stride)
+
+    def _student_losses(self, first: Tensor, second: Tensor, clean: Tensor, warped: Tensor | None) -> dict[str, Tensor]:
+        with torch.no_grad():
+            logits = None if self.mask is None else self.mask(first, second).float()
+            condition = self.condition(first, second, logits, warped)
+
+        def told_by(network: nn.Module | None) -> Predict:
+            assert network is not None
+            return lambda noisy, timesteps: network(noisy, timesteps, condition).prediction.float()
+
+        losses = consistency_loss(told_by(self.student), told_by(self.denoiser), clean, Diffusion(self.config))
+        return {"loss": losses.mean(), "consistency": losses.mean()}
+
+    @torch.inference_mode()
+    def align(self, reference: Tensor, sources: Tensor) -> Alignment:
+        """See `Aligner.align`.
+
+        The mask is 1 everywhere. `confidence` is the share of the drawn picture that the source confirms, see
+        `geometry_condition.confirmed_share`.
+
+        Extras:
+            dynamic: `(B, 1, H, W)`, probability that something moves, where the method has a mask; that of the denoiser
+                is the one of its last step.
+            uncertainty: `(B, 1, H, W)`, standard deviation over the drawn pictures, mean of the colours, where
+                `inference.samples` > 1.
+            kept: `(B, 1, H, W)` in [0, 1], weight of pixels that were taken over from the source, with
+                `inference.keep_pixels`.
+
+        Raises:
+            InputError: the tensors are not references `(B, 3, H, W)` with one source `(B, 1, 3, h, w)` each, of float32
+                in [0, 1]; or the model cannot sample as `inference` says.
+        """
+        source = single_source(reference, sources)
+        if self.inference.solver == "student" and self.student is None:
+            raise InputError(
+                "this model has no student; train it with --model.student-share, or take the solver ddim or dpm"
+            )
+        device, training = self.device, self.training
+        several = pairs_at_once((reference.shape[-2], reference.shape[-1]), self.inference.tile)
+        self.eval()
+        try:
+            parts = [
+                align_pairs(self, some.to(device), theirs.to(device))
+                for some, theirs in zip(reference.split(several), source.split(several), strict=True)
+            ]
+        finally:
+            self.train(training)
+        image = torch.cat([part.image for part in parts])
+        return Alignment(
+            image=image,
+            mask=torch.ones_like(image[:, :1]),
+            confidence=torch.cat([part.confidence for part in parts if part.confidence is not None]),
+            extras={name: torch.cat([part.extras[name] for part in parts]) for name in parts[0].extras},
+        )

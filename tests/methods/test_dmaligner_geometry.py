@@ -1,0 +1,103 @@
+"""What optical flow contributes: the warped source, kept pixels, and confirmation of what was drawn."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from raylign.methods.dmaligner.geometry_condition import confirmed_share, flow_warped, kept_pixels
+from tests.methods.test_flow_baselines import texture
+
+SIZE = (112, 144)
+INSIDE = (slice(None), slice(None), slice(14, -14), slice(14, -14))
+
+
+def shifted_pair(seed: int = 0) -> tuple[Tensor, Tensor]:
+    """A reference, and a source that shows at (x + 3, y - 2) what the reference shows at (x, y)."""
+    height, width = SIZE
+    wide = texture(seed, (height + 10, width + 10))
+    return wide[..., 5 : 5 + height, 6 : 6 + width], wide[..., 7 : 7 + height, 3 : 3 + width]
+
+
+def blurred(picture: Tensor) -> Tensor:
+    smooth = cv2.GaussianBlur(picture[0].permute(1, 2, 0).numpy(), (0, 0), 1.0)
+    return torch.from_numpy(np.ascontiguousarray(smooth.transpose(2, 0, 1)))[None]
+
+
+def test_the_source_comes_to_the_reference_in_its_own_light() -> None:
+    reference, source = shifted_pair()
+    warped, agreement = flow_warped(reference, 0.4 * source + 0.1)
+    assert warped.shape == reference.shape
+    assert agreement.shape == (1, 1, *SIZE)
+    assert set(agreement.unique().tolist()) <= {0.0, 1.0}
+    assert agreement[INSIDE].mean() > 0.98
+    gap = (warped - (0.4 * reference + 0.1)).abs()[INSIDE]
+    assert gap.mean() < 0.005
+    assert gap.max() < 0.05
+
+
+def test_what_the_source_does_not_show_does_not_agree() -> None:
+    reference, source = shifted_pair()
+    hidden = reference.clone()
+    hidden[..., 40:80, 50:100] = texture(7, SIZE)[..., 40:80, 50:100]
+    _, agreement = flow_warped(hidden, source)
+    assert agreement[..., 44:76, 54:96].mean() < 0.5
+    assert agreement[..., 14:30, 14:-14].mean() > 0.95
+
+
+def test_a_batch_is_its_items() -> None:
+    first, second = shifted_pair(0), shifted_pair(1)
+    reference, source = (torch.cat(pictures) for pictures in zip(first, second, strict=True))
+    warped, agreement = flow_warped(reference, source)
+    alone = flow_warped(*second)
+    torch.testing.assert_close(warped[1:], alone[0])
+    assert torch.equal(agreement[1:], alone[1])
+
+
+def test_pixels_are_kept_where_nothing_moves_and_both_show_the_same() -> None:
+    reference, source = shifted_pair()
+    drawn = blurred(reference)
+    drawn[..., 60:90, 20:50] += 0.3 * (1 - 2 * (drawn[..., 60:90, 20:50].mean() > 0.5).float())
+    moving = torch.zeros(1, 1, *SIZE)
+    moving[..., 20:50, 80:110] = 0.9
+    picture, weight = kept_pixels(drawn, reference, source, moving)
+    warped, _ = flow_warped(reference, source)
+    assert weight[..., 20:50, 80:110].max() == 0
+    assert weight[..., 64:86, 24:46].max() == 0
+    assert weight[..., 20:45, 20:65].min() == 1
+    assert torch.equal(picture[..., 20:45, 20:65], warped[..., 20:45, 20:65])
+    untouched = (weight == 0).expand_as(drawn)
+    assert torch.equal(picture[untouched], drawn[untouched])
+    inner = (slice(None), slice(None), slice(20, 45), slice(20, 65))
+    assert (picture - reference)[inner].abs().mean() < 0.5 * (drawn - reference)[inner].abs().mean()
+    # It fades: from one window to the next, one row or column of nine changes.
+    assert weight[INSIDE].diff(dim=-1).abs().max() <= 1 / 9 + 1e-6
+    assert weight[INSIDE].diff(dim=-2).abs().max() <= 1 / 9 + 1e-6
+    _, without = kept_pixels(drawn, reference, source, None)
+    assert without[..., 24:46, 84:106].min() == 1
+
+
+def test_a_faithful_picture_is_confirmed_and_an_invented_one_is_not() -> None:
+    reference, source = shifted_pair()
+    other = texture(5, SIZE)
+    half = reference.clone()
+    half[..., :, 72:] = other[..., :, 72:]
+    drawn = torch.cat([source, reference, half, other, torch.full_like(source, 0.4)])
+    sources = torch.cat([source, 0.4 * source + 0.1, source, source, source])
+    same, dark, partly, invented, flat = confirmed_share(drawn, sources).tolist()
+    assert same > 0.99
+    assert dark > 0.85
+    assert 0.35 < partly < 0.65
+    assert invented < 0.25
+    assert flat == 0
+
+
+def test_flat_parts_neither_confirm_nor_deny() -> None:
+    source = shifted_pair()[1]
+    source[..., :, 60:] = 0.5
+    assert confirmed_share(source, source).item() > 0.95
+    # What is left is too little to tell anything.
+    source[..., :, 2:] = 0.5
+    assert confirmed_share(source, source).item() == 0
