@@ -141,7 +141,9 @@ class Autoencoder(nn.Module):
         self.latent_std.copy_(mixed.sqrt().clamp_min(LEAST_DEVIATION))
 
     def load_weights(self, folder: str) -> None:
-        """Take over a foreign AutoencoderKL with its `scaling_factor` and `shift_factor` as the normalisation.
+        """Take over a foreign AutoencoderKL and how its configuration normalises latents.
+
+        That is by `latents_mean` and `latents_std` where it has them, else by `shift_factor` and `scaling_factor`.
 
         Args:
             folder: as diffusers saves it (`config.json`, `diffusion_pytorch_model.safetensors`), or the folder above,
@@ -166,8 +168,10 @@ class Autoencoder(nn.Module):
                 weights[f"{layer}.weight"] = torch.eye(width)[:, :, None, None]
                 weights[f"{layer}.bias"] = torch.zeros(width)
         fit(self.kl, weights, str(path))
-        self.latent_mean.fill_(foreign["shift_factor"] or 0.0)
-        self.latent_std.fill_(1 / foreign["scaling_factor"])
+        mean = foreign["latents_mean"] or [foreign["shift_factor"] or 0.0] * channels
+        deviation = foreign["latents_std"] or [1 / foreign["scaling_factor"]] * channels
+        for normaliser, values in ((self.latent_mean, mean), (self.latent_std, deviation)):
+            normaliser.copy_(torch.tensor(values).reshape(1, -1, 1, 1))
 
     def _check_shape(self, path: Path, foreign: dict[str, Any]) -> None:
         channels = tuple(foreign["block_out_channels"])

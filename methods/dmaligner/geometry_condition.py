@@ -112,7 +112,7 @@ def _matched(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
 def _evened(picture: Tensor) -> Tensor:
     """Luma with the same mean and deviation for all pictures, as grey `(B, 3, H, W)` in [0, 1]; flat ones stay flat."""
     grey = luma(picture) / 255
-    deviation, mean = torch.std_mean(grey, dim=(1, 2, 3), keepdim=True)
+    deviation, mean = torch.std_mean(grey, dim=(1, 2, 3), correction=0, keepdim=True)
     contrast = EVENED_DEVIATION / deviation.clamp_min(FLAT / 255)
     return ((grey - mean) * contrast + EVENED_MEAN).clamp(0, 1).expand(-1, 3, -1, -1)
 

@@ -39,6 +39,8 @@ class DmAligner(LearnedAligner):
     batch_kind: ClassVar = "pair"
     Config: ClassVar[type] = DmAlignerConfig
     Inference: ClassVar[type] = DmAlignerInference
+    min_confidence: ClassVar[float] = 0.2
+    """Confidence up to which an answer counts as none; set by hand, not calibrated."""
     config: DmAlignerConfig
     inference: DmAlignerInference
 

@@ -96,7 +96,8 @@ def consistency_loss(student: Predict, teacher: Predict, clean: Tensor, diffusio
     place = torch.randint(1, steps + 1, (len(clean),), device=clean.device)
     # `timestep_grid` on the device: a copy from the host would make a GPU wait. Step 0 is the clean end.
     more, less = ((config.train_steps * step.double() / steps).round().long() - 1 for step in (place, place - 1))
-    noisy = diffusion.add_noise(clean, torch.randn_like(clean), more)
+    # Not `randn_like`: it fills in the order of the memory, and other layouts would see other noise.
+    noisy = diffusion.add_noise(clean, torch.randn(clean.shape, device=clean.device), more)
     with torch.no_grad():
         said = teacher(noisy, more)
         stepped = diffusion.add_noise(

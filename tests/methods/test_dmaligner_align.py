@@ -33,7 +33,7 @@ def still() -> DmAligner:
     """An autoencoder that knows `SCENE`, and a denoiser that knows the truth where nothing differs."""
     model = small_aligner(dmp="none").train()
     optimizer = torch.optim.Adam(model.autoencoder.parameters(), 1e-2)
-    for _ in range(150):
+    for _ in range(180):
         optimizer.zero_grad()
         model.autoencoder(SCENE, "losses")["loss"].backward()
         optimizer.step()

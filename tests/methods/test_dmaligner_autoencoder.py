@@ -75,6 +75,18 @@ def test_sizes(downscale: int, channels: tuple[int, ...], attention: bool) -> No
     assert any("attentions" in name for name in made.state_dict()) == attention
 
 
+def test_foreign_latents_are_normalised_channel_by_channel(tmp_path: Path) -> None:
+    mean, deviation = [0.5, -1.0, 0.0, 2.0, 0.1], [1.0, 2.0, 0.5, 4.0, 0.25]
+    foreign = save_foreign(tmp_path, latents_mean=mean, latents_std=deviation)
+    made = small(**FITTING).eval()
+    made.load_weights(str(tmp_path))
+    pictures = picture(0, (24, 40), batch=2)
+    with torch.no_grad():
+        raw = foreign.encode(2 * pictures - 1).latent_dist.mode()
+        wanted = (raw - torch.tensor(mean).view(-1, 1, 1)) / torch.tensor(deviation).view(-1, 1, 1)
+        torch.testing.assert_close(made.encode(pictures), wanted)
+
+
 def test_losses_are_what_their_formulas_say() -> None:
     made = small(kl_weight=0.25).eval()
     pictures = picture(0, (24, 40), batch=2)

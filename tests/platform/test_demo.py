@@ -71,6 +71,12 @@ def made(folder: Path) -> dict[str, int]:
     return {file.name: file.stat().st_mtime_ns for file in files}
 
 
+def test_the_demo_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finish(tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_the_demo_ends_after_a_kill_and_repeats_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     process = start(tmp_path)
     # Rendered and trained; the sweep has begun.
