@@ -9,10 +9,11 @@ from ...methods.errors import DatasetError
 from .augment import AugmentOptions
 from .layouts.opening import load_info
 from .loading import Batch, Share, TrainingBatches
-from .pairs import TrainingPairs, validation_pairs
-from .sequences import TrainingSequences, validation_sequences
+from .pairs import TrainingPairs, check_truth, validation_pairs
+from .samples import Samples
+from .sequences import TrainingSequences, check_sequences, validation_sequences
 
-__all__ = ["Batch", "BatchKind", "TrainingBatches", "held_out", "training_batches"]
+__all__ = ["Batch", "BatchKind", "TrainingBatches", "check_data", "held_out", "training_batches"]
 
 BatchKind = Literal["pair", "sequence"]
 """What a method's `training_step` eats (`LearnedAligner.batch_kind`)."""
@@ -72,6 +73,28 @@ def held_out(
     if kind == "pair":
         return validation_pairs(url, split, size, limit, fields)
     return validation_sequences(url, split, size, limit, frames)
+
+
+def check_data(kind: BatchKind, url: str, frames: int, fields: Collection[str] = ()) -> None:
+    """Refuse a dataset that a method cannot be trained on, before anything starts.
+
+    Args:
+        kind: what the method eats.
+        url: of the dataset.
+        frames: of a training sequence.
+        fields: what pairs must have besides (`LearnedAligner.batch_fields`).
+
+    Raises:
+        DatasetError: the dataset is of a kind that the method cannot use, lacks `fields`, or a split is missing or
+            empty.
+    """
+    for split in ("train", "val"):
+        _check(kind, url, split)
+        samples = Samples(url, split)
+        if kind == "sequence":
+            check_sequences(samples, frames)
+        elif fields:
+            check_truth(samples)
 
 
 def _check(kind: BatchKind, url: str, split: str) -> None:

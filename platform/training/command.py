@@ -123,12 +123,16 @@ def main(arguments: list[str]) -> int:
 def run_training(spec: TrainingSpec, options: RunOptions) -> int:
     """Train, keep the best checkpoint, track and register it."""
     _check(spec, options)
-    from ..data.layouts.opening import open_reader
+    from ..data.augment import AugmentOptions
+    from ..data.training import check_data
     from .loop import build_model
+    from .schedule import stage_epochs
 
-    build_model(spec)  # a wrong model option is told before anything starts
-    for split in ("train", "val"):
-        open_reader(spec.data, split)
+    # What is wrong with options or data is told before anything starts.
+    model = build_model(spec)
+    stage_epochs(model.training_stages(), spec.loop.epochs)
+    frames = AugmentOptions(**tuples(spec.augment)).frames
+    check_data(model.batch_kind, spec.data, frames, model.batch_fields(model.config))
     name = options.name or f"{spec.method}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder = run_folder("train", name, options.runs)
     plain = json.loads(json.dumps(spec_to_dict(spec)))

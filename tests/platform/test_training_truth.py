@@ -16,6 +16,7 @@ from raylign.methods import registry
 from raylign.methods.aligner import Alignment
 from raylign.methods.errors import DatasetError
 from raylign.methods.geometry import warp_by_homography
+from raylign.platform.cli import main
 from raylign.platform.data.augment import AugmentOptions
 from raylign.platform.data.loading import DYNAMIC
 from raylign.platform.data.pairs import TrainingPairs, validation_pairs
@@ -183,6 +184,29 @@ def test_data_without_truth_are_refused(url: str, sequences: str, tmp_path: Path
     with pytest.raises(DatasetError, match=match):
         held_out("pair", wrong, "val", 32, 2, 2, FIELDS)
     assert len(training_batches("pair", wrong, 32, 2, AugmentOptions(), seed=0).batch(0, 0)["source"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "epochs", "told"),
+    [("dmaligner", 9, "holds sequences"), ("diar", 1, "--loop.epochs 1 is too few for the 2 stages")],
+)
+def test_the_command_refuses_before_anything_starts(
+    sequences: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    method: str,
+    epochs: int,
+    told: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["train", method, "--data", sequences, "--loop.epochs", str(epochs), "--augment.frames", "2"]
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert told in said
+    assert said.count("\n") == 1
+    # Neither a run nor Ray.
+    assert list(tmp_path.iterdir()) == []
 
 
 # Validation
