@@ -185,21 +185,25 @@ class LearnedAligner(nn.Module, PyTorchModelHubMixin, Aligner):
     def training_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Losses of one batch; the key `loss` is the sum that is minimised, the others are its unweighted parts.
 
-        Each is a mean over the samples, so that a batch may be cut into slices. Random numbers come from torch's
-        global generator, which the training seeds for each step.
+        Each is a mean over the samples, so that a batch may be cut into slices. Random numbers of samples come from
+        `draws.Draws(batch)`, which makes them the same on any number of workers; others, of layers such as dropout,
+        from torch's global generator, which the training seeds for each step and worker.
 
         Args:
             batch: for pairs `reference (B,3,S,S)`, `source (B,3,S,S)` in [0, 1] at the working size and, where known,
                 `homography (B,3,3)` reference to source; for sequences `frames (B,T,3,S,S)`, `truth (B,3,S,S)` and,
-                where known, `homographies (B,T,3,3)` frame 0 to frame k and `masks (B,T,1,S,S)`. Pairs also have what
+                where known, `homographies (B,T,3,3)` frame 0 to frame k and `masks (B,T,1,S,S)`; for both
+                `seed (B,)`, for `Draws`. Pairs also have what
                 `batch_fields` asks for: `truth (B,3,S,S)` in [0, 1], what the source shows from the view of the
                 reference, in the colours of the source as the network sees it; `dynamic (B,1,S,S)` in {0, 1}, 1 where
-                something moves by itself, NaN in the whole row of a sample of which that is unknown.
+                something moves by itself, NaN in the whole row of a sample of which that is unknown;
+                `vessels (B,2,S,S)` in [0, 1], where reference and source show vessels of a retina.
         """
 
     @classmethod
     def batch_fields(cls, config: Any) -> tuple[str, ...]:
-        """What a model of this configuration needs of batches of pairs besides, of `truth` and `dynamic`."""
+        """What a model of this configuration needs of batches of pairs besides, of `truth`, `dynamic` and `vessels`;
+        with `best_homography` the homography is the one that comes closest where none is true of a pair."""
         return ()
 
     @classmethod

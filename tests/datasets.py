@@ -211,6 +211,45 @@ def write_moving(folder: Path, *, scenes: int = 12, size: int = 64) -> str:
     return write_samples(folder, [moving_sample(k, size) for k in range(scenes)], info)
 
 
+def retina_sample(index: int, size: int) -> dict[str, bytes]:
+    """A bright disc with dark lines, the vessels, seen twice: only the homography that comes closest is known."""
+    rng = np.random.default_rng(300 + index)
+    ys, xs = np.indices((size, size))
+    disc = np.hypot(xs - (size - 1) / 2, ys - (size - 1) / 2) < 0.47 * size
+    vessels = np.zeros((size, size), np.uint8)
+    for _ in range(6):
+        start, end = rng.uniform(0.1 * size, 0.9 * size, (2, 2)).round().astype(int).tolist()
+        cv2.line(vessels, start, end, 255, max(1, size // 40), cv2.LINE_AA)
+    vessels[~disc] = 0
+    base = (texture(rng, size) * 0.15 + np.array([170, 90, 40])).clip(0, 255)
+    base = np.where(disc[..., None], base * (1 - 0.6 * vessels[..., None] / 255), 0).astype(np.uint8)
+    matrix = homography(rng, size, size / 12)
+    seen = [cv2.warpPerspective(picture, matrix, (size, size)) for picture in (base, vessels)]
+    return {
+        "ref.png": png(base),
+        "src.png": png(seen[0]),
+        "vessels.png": png(vessels),
+        "vessels-src.png": png(seen[1]),
+        "meta.json": json.dumps({"size": [size, size], "parallax": {"homography": matrix.tolist()}}).encode(),
+    }
+
+
+def write_retinas(folder: Path, *, scenes: int = 12, size: int = 64) -> str:
+    """A `pair` dataset shaped like that of the renderer of retinas, with masks of vessels."""
+    held = max(1, scenes // 6)
+    info = {
+        "kind": "pair",
+        "generator": "test",
+        "splits": {
+            "train": [0, scenes - 2 * held],
+            "val": [scenes - 2 * held, scenes - held],
+            "test": [scenes - held, scenes],
+        },
+        "fields": ["ref.png", "src.png", "vessels.png", "vessels-src.png", "meta.json"],
+    }
+    return write_samples(folder, [retina_sample(k, size) for k in range(scenes)], info)
+
+
 class Layers:
     """A wall with a board before it, and sky above the wall: what a ray meets is known in closed form."""
 

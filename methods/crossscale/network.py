@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .. import geometry
 from ..aligner import Alignment, LearnedAligner, has_fast_bfloat16, single_source
+from ..draws import Draws
 from ..jnd import jnd_threshold
 from ..transform import warp
 from . import losses
@@ -213,7 +214,7 @@ class CrossScale(LearnedAligner):
         own = None
         if config.guided is not None and "homography" in batch:
             own = self.coarse(reference_scales[2], source_scales[2])
-            start = self._guide(own, batch["homography"], config.guided)
+            start = self._guide(own, batch["homography"], config.guided, Draws(batch))
             prediction = self.assemble(*self._regress(reference_scales, source_scales, start))
         else:
             prediction = self.predict_from(reference_scales, source_scales)
@@ -239,12 +240,12 @@ class CrossScale(LearnedAligner):
                 loss = loss + config.supervision * parts["corner"]
         return {"loss": loss, **parts}
 
-    def _guide(self, own: Tensor, true: Tensor, noise: float) -> Tensor:
+    def _guide(self, own: Tensor, true: Tensor, noise: float, draws: Draws) -> Tensor:
         """O_g `(B, 4, 2)` of the true homographies `(B, 3, 3)`, with noise; the network's own where they are NaN."""
         known = true.isfinite().all(dim=(1, 2))
         identity = torch.eye(3, dtype=true.dtype, device=true.device)
         offsets = self._global_offsets(torch.where(known[:, None, None], true, identity))
-        offsets = offsets + torch.randn_like(offsets) * (noise / 1000 * self.config.working_size)
+        offsets = offsets + draws.normal(4, 2, dtype=offsets.dtype) * (noise / 1000 * self.config.working_size)
         return torch.where(known[:, None, None], offsets, own.detach().float())
 
     def _supervised_loss(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from .. import geometry
 from ..crossscale.backbone import Backbone
 from ..crossscale.config import CrossScaleConfig
+from ..draws import Draws
 from .config import DiarConfig
 
 CORNER_SHIFT = 0.3
@@ -80,32 +81,33 @@ class Descriptors(nn.Module):
         return F.normalize(features.float(), dim=1)
 
 
-def descriptor_loss(descriptors: Descriptors, frames: Tensor, homographies: Tensor, masks: Tensor | None) -> Tensor:
+def descriptor_loss(
+    descriptors: Descriptors, frames: Tensor, homographies: Tensor, masks: Tensor | None, draws: Draws
+) -> Tensor:
     """How badly descriptors tell where places of frame 0 lie in another frame of the sequence, and back.
 
     InfoNCE (van den Oord et al. 2018) over all places of the other frame; the true place lies between four of them,
     which share it as in bilinear sampling. Both frames are warped first by random homographies, because the frames of a
-    sequence may lie on each other already. Random numbers, also the choice of the other frame, come from torch's global
-    generator.
+    sequence may lie on each other already.
 
     Args:
         descriptors: to be trained.
         frames: `(B, T, 3, S, S)` in [0, 1], T >= 2.
         homographies: `(B, T, 3, 3)`, frame 0 to frame k.
         masks: `(B, T, 1, S, S)`, 1 on occluders; None where unknown.
+        draws: chooses the other frames and the homographies.
 
     Returns:
-        Nats per place, a scalar.
+        Nats per place, mean of the samples, a scalar.
     """
     batch, count = frames.shape[:2]
     size: geometry.Size = (frames.shape[-2], frames.shape[-1])
-    device = frames.device
-    other = torch.randint(1, count, (batch,), device=device)
-    rows = torch.arange(batch, device=device)
+    other = draws.integers(1, count)
+    rows = torch.arange(batch, device=frames.device)
     chosen = (torch.zeros_like(other), other)
     pictures, seen, warps = [], [], []
     for index in chosen:
-        warp = random_homographies(batch, size).to(device)
+        warp = random_homographies(draws, size)
         occluded = frames.new_zeros(batch, 1, *size) if masks is None else masks[rows, index].to(frames)
         both = torch.cat([frames[rows, index], 1 - occluded], dim=1)
         picture, covered = geometry.warp_by_homography(both, warp, size)
@@ -117,7 +119,7 @@ def descriptor_loss(descriptors: Descriptors, frames: Tensor, homographies: Tens
     features = descriptors(torch.cat(pictures)).split(batch)
     scores = features[0].flatten(2).transpose(1, 2) @ features[1].flatten(2) / descriptors.temperature
     stride, map_size = descriptors.stride, (features[0].shape[-2], features[0].shape[-1])
-    places = stride * geometry.pixel_grid(map_size, device=device)[None].double()
+    places = stride * geometry.pixel_grid(map_size, device=frames.device)[None].double()
     losses = []
     for matrix, table, own, there in (
         (between, scores, seen[0], seen[1]),
@@ -129,19 +131,19 @@ def descriptor_loss(descriptors: Descriptors, frames: Tensor, homographies: Tens
     return (losses[0] + losses[1]) / 2
 
 
-def random_homographies(count: int, size: geometry.Size) -> Tensor:
-    """Homographies `(count, 3, 3)`, float64, pixels to pixels of one size: a turn, a scale and four moved corners."""
-    corners = geometry.image_corners(size)
+def random_homographies(draws: Draws, size: geometry.Size) -> Tensor:
+    """Homographies `(B, 3, 3)`, float64, pixels to pixels of one size: a turn, a scale and four moved corners."""
+    corners = geometry.image_corners(size, device=draws.device)
     middle, span = corners.mean(0), corners[3]
-    angle = (2 * torch.rand(count, dtype=torch.float64) - 1) * MOST_TURN
+    angle = (2 * draws.uniform(dtype=torch.float64) - 1) * MOST_TURN
     low, high = (math.log(scale) for scale in SCALES)
-    scale = torch.exp(low + (high - low) * torch.rand(count, dtype=torch.float64))
+    scale = torch.exp(low + (high - low) * draws.uniform(dtype=torch.float64))
     cosine, sine = scale * angle.cos(), scale * angle.sin()
     turn = torch.stack([torch.stack([cosine, -sine], -1), torch.stack([sine, cosine], -1)], -2)
     # Two corners that come towards each other by half of this each leave the frame convex.
-    shift = (2 * torch.rand(count, 4, 2, dtype=torch.float64) - 1) * span * CORNER_SHIFT
+    shift = (2 * draws.uniform(4, 2, dtype=torch.float64) - 1) * span * CORNER_SHIFT
     moved = (corners + shift - middle) @ turn.transpose(1, 2) + middle
-    return geometry.homography_from_points(corners.expand(count, -1, -1), moved)
+    return geometry.homography_from_points(corners.expand(len(moved), -1, -1), moved)
 
 
 def _cross_entropy(scores: Tensor, targets: Tensor, known: Tensor, size: geometry.Size) -> Tensor:
@@ -150,5 +152,6 @@ def _cross_entropy(scores: Tensor, targets: Tensor, known: Tensor, size: geometr
     logits = scores.log_softmax(2).flatten(0, 1).unflatten(1, (1, *size))
     picked = geometry.sample(logits, targets.flatten(0, 2)[:, None, None])[:, 0, 0, 0]
     inside = (geometry.coverage(targets, size) >= LEAST_SEEN).float() * known
-    inside = inside.flatten()
-    return -(picked * inside).sum() / inside.sum().clamp_min(1)
+    picked = picked.unflatten(0, inside.shape)
+    places = tuple(range(1, inside.dim()))
+    return (-(picked * inside).sum(places) / inside.sum(places).clamp_min(1)).mean()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from .. import geometry
 from ..aligner import Alignment, LearnedAligner, Stage, check_frames, check_set, has_fast_bfloat16
+from ..draws import Draws
 from ..errors import InputError
 from ..transform import HomographyTransform, warp
 from .alignment import FoundFrames, align_frames
@@ -82,12 +83,13 @@ class Diar(LearnedAligner):
                 `inputs` like `frames`.
         """
         frames = batch.get("inputs", batch["frames"])
-        homographies = self._known(batch, frames)
+        homographies, draws = self._known(batch, frames), Draws(batch)
         if self._stage == DESCRIPTORS:
-            loss = descriptor_loss(self.descriptors, frames, homographies, batch.get("masks"))
+            loss = descriptor_loss(self.descriptors, frames, homographies, batch.get("masks"), draws)
             return {"loss": loss, "descriptor": loss}
-        order = torch.randperm(frames.shape[1]).to(frames.device)
-        frames, masks = self._brought_together(frames[:, order], homographies[:, order])
+        order = draws.order(frames.shape[1])
+        rows = torch.arange(len(frames), device=frames.device)[:, None]
+        frames, masks = self._brought_together(frames[rows, order], homographies[rows, order], draws)
         loss = restoration_loss(self.restoration(frames, masks), batch["truth"])
         return {"loss": loss, "restoration": loss}
 
@@ -100,14 +102,15 @@ class Diar(LearnedAligner):
         homographies = batch["homographies"].double()
         return torch.where(homographies.isfinite().all(dim=(2, 3), keepdim=True), homographies, identity)
 
-    def _brought_together(self, frames: Tensor, homographies: Tensor) -> tuple[Tensor, Tensor]:
+    def _brought_together(self, frames: Tensor, homographies: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
         """Frames in the frame of the first, its corners off by the noise `config.jitter`, and where they are known."""
         size: geometry.Size = (frames.shape[-2], frames.shape[-1])
         with torch.autocast(frames.device.type, enabled=False):
             matrices = homographies.flatten(0, 1)
             if self.config.jitter:
                 corners = geometry.image_corners(size, device=frames.device).expand(len(matrices), 4, 2)
-                moved = corners + torch.randn_like(corners) * self.config.jitter
+                noise = draws.normal(frames.shape[1], 4, 2, dtype=corners.dtype).flatten(0, 1)
+                moved = corners + noise * self.config.jitter
                 matrices = matrices @ geometry.homography_from_points(corners, moved)
             warped, covered = geometry.warp_by_homography(frames.flatten(0, 1), matrices, size)
         masks = (covered >= COVERED).to(frames.dtype)

@@ -72,10 +72,16 @@ class Autoencoder(nn.Module):
         self.register_buffer("latent_std", torch.ones(1, config.latent_channels, 1, 1))
         self.register_buffer("latent_batches", torch.zeros((), dtype=torch.long))
 
-    def forward(self, values: Tensor, task: Literal["encode", "decode", "losses"]) -> Tensor | dict[str, Tensor]:
-        """Do what `task` names with pictures or latents; parallel training gathers weights where modules are called."""
+    def forward(
+        self, values: Tensor, task: Literal["encode", "decode", "losses"], noise: Tensor | None = None
+    ) -> Tensor | dict[str, Tensor]:
+        """Do what `task` names with pictures or latents; parallel training gathers weights where modules are called.
+
+        The task 'losses' takes `noise`, see there.
+        """
         if task == "losses":
-            return self.losses(values)
+            assert noise is not None
+            return self.losses(values, noise)
         return self.encode(values) if task == "encode" else self.decode(values)
 
     def encode(self, pictures: Tensor) -> Tensor:
@@ -94,7 +100,7 @@ class Autoencoder(nn.Module):
         """Pictures `(B, 3, H, W)`, float32, not clamped to [0, 1], of normalised latents `(B, C, h, w)`."""
         return self._picture(latents * self.latent_std + self.latent_mean)
 
-    def losses(self, pictures: Tensor) -> dict[str, Tensor]:
+    def losses(self, pictures: Tensor, noise: Tensor) -> dict[str, Tensor]:
         """What training minimises; in training mode the mean and deviation of the latents follow, over all workers.
 
         Each term is a sum over a picture divided by its number of values, so that the weight of the divergence means
@@ -102,6 +108,7 @@ class Autoencoder(nn.Module):
 
         Args:
             pictures: `(B, 3, H, W)`, RGB in [0, 1]; H and W are multiples of `stride`.
+            noise: `(B, C, H / stride, W / stride)` from N(0, 1), which makes the samples of the posterior.
 
         Returns:
             float32 scalars: `reconstruction`, the mean absolute plus the mean squared difference in units of [0, 1] of
@@ -111,7 +118,7 @@ class Autoencoder(nn.Module):
         posterior = DiagonalGaussianDistribution(self.kl.encode(2 * pictures - 1).latent_dist.parameters.float())
         if self.training:
             self._follow(posterior.mode())
-        difference = self._picture(posterior.sample()) - pictures
+        difference = self._picture(posterior.mean + posterior.std * noise) - pictures
         reconstruction = difference.abs().mean() + difference.square().mean()
         divergence: Tensor = posterior.kl().mean() / pictures[0].numel()
         return {

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..aligner import Alignment, LearnedAligner, Stage, single_source
+from ..draws import Draws
 from ..errors import InputError
 from .autoencoder import Autoencoder
 from .config import AUTOENCODER, DIFFUSION, STUDENT, DmAlignerConfig, DmAlignerInference
@@ -101,7 +102,7 @@ class DmAligner(LearnedAligner):
 
         The autoencoder's are those of `Autoencoder.losses`. The diffusion's (METHODS.md 6.3) are `denoise`, the squared
         error weighted by the mask, and `mask`, its cross-entropy; `loss` is their weighted sum. The student's is
-        `consistency`. Noise levels are drawn before the noise, both on the CPU.
+        `consistency`. Noise levels are drawn before the noise.
 
         Args:
             batch: `reference`, `source` and `truth`, the source's content seen from the reference, `(B, 3, S, S)` in
@@ -109,15 +110,17 @@ class DmAligner(LearnedAligner):
                 is not known; where the network shall see other colours, `reference_input` and `source_input`.
         """
         reference, source = (batch.get(f"{name}_input", batch[name]) for name in ("reference", "source"))
-        pictures = torch.cat([reference, source, batch["truth"]])
+        pictures, draws = torch.cat([reference, source, batch["truth"]]), Draws(batch)
         if self._stage == AUTOENCODER:
-            return self.autoencoder(pictures, "losses")
+            height, width = (side // self.autoencoder.stride for side in pictures.shape[-2:])
+            noise = draws.normal(3, self.config.latent_channels, height, width).transpose(0, 1).flatten(0, 1)
+            return self.autoencoder(pictures, "losses", noise)
         with torch.no_grad():
             first, second, clean = self._encoded(pictures).chunk(3)
             warped = self.warped_latents(reference, source, self._encoded)
         if self._stage == STUDENT:
-            return self._student_losses(first, second, clean, warped)
-        return self._diffusion_losses(batch, first, second, clean, warped)
+            return self._student_losses(first, second, clean, warped, draws)
+        return self._diffusion_losses(batch, first, second, clean, warped, draws)
 
     def _encoded(self, pictures: Tensor) -> Tensor:
         return self.autoencoder(pictures, "encode").float()
@@ -155,12 +158,18 @@ class DmAligner(LearnedAligner):
         return torch.cat(parts, dim=1)
 
     def _diffusion_losses(
-        self, batch: dict[str, Tensor], first: Tensor, second: Tensor, clean: Tensor, warped: Tensor | None
+        self,
+        batch: dict[str, Tensor],
+        first: Tensor,
+        second: Tensor,
+        clean: Tensor,
+        warped: Tensor | None,
+        draws: Draws,
     ) -> dict[str, Tensor]:
         # Made anew: a model that is loaded from a checkpoint is built without storage, which the levels need.
         config, diffusion = self.config, Diffusion(self.config)
-        timesteps = torch.randint(config.train_steps, (len(clean),)).to(clean.device)
-        noise = torch.randn(clean.shape).to(clean.device)
+        timesteps = draws.integers(0, config.train_steps)
+        noise = draws.normal(*clean.shape[1:])
         noisy = diffusion.add_noise(clean, noise, timesteps)
         logits = None if self.mask is None else self.mask(first, second).float()
         found = self.denoiser(noisy, timesteps, self.condition(first, second, logits, warped))
@@ -191,7 +200,9 @@ class DmAligner(LearnedAligner):
             truth = batch["dynamic"]
         return F.avg_pool2d(truth.float(), self.autoencoder.stride)
 
-    def _student_losses(self, first: Tensor, second: Tensor, clean: Tensor, warped: Tensor | None) -> dict[str, Tensor]:
+    def _student_losses(
+        self, first: Tensor, second: Tensor, clean: Tensor, warped: Tensor | None, draws: Draws
+    ) -> dict[str, Tensor]:
         with torch.no_grad():
             logits = None if self.mask is None else self.mask(first, second).float()
             condition = self.condition(first, second, logits, warped)
@@ -200,7 +211,7 @@ class DmAligner(LearnedAligner):
             assert network is not None
             return lambda noisy, timesteps: network(noisy, timesteps, condition).prediction.float()
 
-        losses = consistency_loss(told_by(self.student), told_by(self.denoiser), clean, Diffusion(self.config))
+        losses = consistency_loss(told_by(self.student), told_by(self.denoiser), clean, Diffusion(self.config), draws)
         return {"loss": losses.mean(), "consistency": losses.mean()}
 
     @torch.inference_mode()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..draws import Draws
 from .config import DmAlignerConfig
 from .diffusion import Diffusion, timestep_grid
 from .sampling import Predict
@@ -77,7 +78,7 @@ def student_sampled(student: Predict, noise: Tensor, config: DmAlignerConfig, st
     return latents
 
 
-def consistency_loss(student: Predict, teacher: Predict, clean: Tensor, diffusion: Diffusion) -> Tensor:
+def consistency_loss(student: Predict, teacher: Predict, clean: Tensor, diffusion: Diffusion, draws: Draws) -> Tensor:
     """How far the student's answers at both ends of one DDIM step of the teacher differ.
 
     The level is drawn from the teacher's chain of `TEACHER_STEPS`. The answer at the less noisy end is the target and
@@ -88,16 +89,16 @@ def consistency_loss(student: Predict, teacher: Predict, clean: Tensor, diffusio
         teacher: likewise; called without gradient.
         clean: latents `(B, C, h, w)`.
         diffusion: the noise levels.
+        draws: gives each sample its level and its noise.
 
     Returns:
         `(B,)`, float32, mean pseudo-Huber distance `sqrt(d^2 + c^2) - c` of the values.
     """
     config, steps = diffusion.config, _steps(diffusion.config)
-    place = torch.randint(1, steps + 1, (len(clean),), device=clean.device)
+    place = draws.integers(1, steps + 1)
     # `timestep_grid` on the device: a copy from the host would make a GPU wait. Step 0 is the clean end.
     more, less = ((config.train_steps * step.double() / steps).round().long() - 1 for step in (place, place - 1))
-    # Not `randn_like`: it fills in the order of the memory, and other layouts would see other noise.
-    noisy = diffusion.add_noise(clean, torch.randn(clean.shape, device=clean.device), more)
+    noisy = diffusion.add_noise(clean, draws.normal(*clean.shape[1:]), more)
     with torch.no_grad():
         said = teacher(noisy, more)
         stepped = diffusion.add_noise(

@@ -18,6 +18,7 @@ from typing import Required, TypedDict, TypeVar, Unpack
 import torch
 from torch import Generator, Tensor
 
+from ...methods.draws import MOST
 from ...methods.errors import DatasetError, InputError
 from .samples import Samples, homography_between
 
@@ -29,6 +30,9 @@ DAMAGED_SHARE = 0.01
 
 DYNAMIC = "dynamic.png"
 """Suffix of the mask of what moves by itself."""
+
+VESSELS = ("vessels.png", "vessels-src.png")
+"""Suffixes of the masks of vessels, of reference and source."""
 
 LOADER = "raylign-loader"
 """Name of the loader threads."""
@@ -61,6 +65,8 @@ class Loaded:
         dynamic: bool `(H, W)`, true where something moves by itself, seen from frame 0; None where that is unknown or
             nobody asked for it.
         masks: bool `(H, W)` per frame, true on occluders; None where there are none or nobody asked for them.
+        vessels: uint8 `(H, W)` per frame, the share of each pixel that vessels cover, 255 for all; None where that is
+            unknown or nobody asked for it.
     """
 
     numbers: Sequence[int]
@@ -69,6 +75,7 @@ class Loaded:
     gt: Tensor | None
     dynamic: Tensor | None
     masks: list[Tensor] | None
+    vessels: list[Tensor] | None
 
     def homography(self, a: int, b: int) -> Tensor | None:
         """Homography from frame number a to frame number b, scaled to `h33 = 1`, or None where unknown."""
@@ -91,13 +98,16 @@ class SampleCache:
         has_masks: whether masks are read too.
     """
 
-    def __init__(self, url: str, split: str, *, masks: bool = False, limit_mb: int = 4096) -> None:
+    def __init__(
+        self, url: str, split: str, *, masks: bool = False, fitted: bool = False, limit_mb: int = 4096
+    ) -> None:
         """Open a split of the dataset at `url`.
 
         Args:
             url: of the dataset.
             split: one of its splits.
             masks: also read the occluders' masks, where all samples of the split have them.
+            fitted: where no homography is true of a pair, take the one that comes closest to its flow.
             limit_mb: decoded pixels that are kept.
 
         Raises:
@@ -107,7 +117,7 @@ class SampleCache:
         self.damaged: dict[str, str] = {}
         self._keys = self.samples.reader.keys
         self.has_masks = masks and all(_has_masks(self.samples, position) for position in range(len(self)))
-        self._split, self._limit = split, limit_mb * 2**20
+        self._split, self._fitted, self._limit = split, fitted, limit_mb * 2**20
         self._kept: OrderedDict[tuple[int, str], Tensor] = OrderedDict()
         self._bytes = 0
         self._homographies: dict[int, Tensor | None] = {}
@@ -116,7 +126,9 @@ class SampleCache:
     def __len__(self) -> int:
         return len(self.samples)
 
-    def get(self, position: int, numbers: Sequence[int], *, gt: bool = False, dynamic: bool = False) -> Loaded:
+    def get(
+        self, position: int, numbers: Sequence[int], *, gt: bool = False, dynamic: bool = False, vessels: bool = False
+    ) -> Loaded:
         """Some frames of the sample at a position, their masks where the cache has masks, and the homographies.
 
         Args:
@@ -124,6 +136,7 @@ class SampleCache:
             numbers: of the frames.
             gt: also the undisturbed picture, where the sample has it.
             dynamic: also the mask of what moves by itself, where the sample has it.
+            vessels: also the masks of vessels, where the sample has them.
 
         Raises:
             DatasetError: one of these fields is damaged; others are not looked at.
@@ -134,7 +147,9 @@ class SampleCache:
         masks = [samples.mask_name(name) for name in frames] if self.has_masks else []
         gt_name = samples.gt_name(position) if gt else None
         moving = [DYNAMIC] if dynamic and DYNAMIC in samples.reader.fields(position) else []
-        pictures, homographies = self._load(position, [*frames, *masks, *([gt_name] if gt_name else []), *moving])
+        drawn = [VESSELS[number] for number in numbers] if vessels and self.has_vessels(position) else []
+        names = [*frames, *masks, *([gt_name] if gt_name else []), *moving, *drawn]
+        pictures, homographies = self._load(position, names)
         for mask, frame in zip(masks, frames, strict=False):
             if pictures[mask].shape != pictures[frame].shape[1:]:
                 height, width = pictures[mask].shape
@@ -146,7 +161,12 @@ class SampleCache:
             gt=pictures[gt_name] if gt_name else None,
             dynamic=pictures[DYNAMIC] if moving else None,
             masks=[pictures[name] for name in masks] if self.has_masks else None,
+            vessels=[pictures[name] for name in drawn] if drawn else None,
         )
+
+    def has_vessels(self, position: int) -> bool:
+        """Whether the sample has masks of its vessels."""
+        return set(VESSELS) <= set(self.samples.reader.fields(position))
 
     def _load(self, position: int, names: Sequence[str]) -> tuple[dict[str, Tensor], Tensor | None]:
         """Decoded fields of a sample and its homographies, from memory or else from the shard in one read."""
@@ -162,13 +182,15 @@ class SampleCache:
         missing = [name for name in dict.fromkeys(names) if name not in pictures]
         if not missing and not new:
             return pictures, homographies
-        plain = [name for name in missing if name != DYNAMIC]
+        plain = [name for name in missing if name not in (DYNAMIC, *VESSELS)]
         content = self.samples.reader.read(position, [*plain, *(["meta.json"] if new else [])])
         if new:
-            homographies = self.samples.homographies(position, content["meta.json"])
+            homographies = self.samples.homographies(position, content["meta.json"], fitted=self._fitted)
         decoded = {name: self.samples.decode(position, name, content[name]) for name in plain}
         if DYNAMIC in missing:
             decoded[DYNAMIC] = self._dynamic(position)
+        if set(VESSELS) & set(missing):
+            decoded |= self._vessels(position)
         with self._lock:
             self._homographies[position] = homographies
             for name, picture in decoded.items():
@@ -185,8 +207,19 @@ class SampleCache:
         assert found is not None, "get has seen the field"
         return found
 
+    def _vessels(self, position: int) -> dict[str, Tensor]:
+        found = self.samples.truth(position, ("vessels",)).vessels
+        assert found is not None, "get has seen the fields"
+        return dict(zip(VESSELS, found, strict=True))
+
     def good(
-        self, position: int, choose: Callable[[int], Sequence[int]], *, gt: bool = False, dynamic: bool = False
+        self,
+        position: int,
+        choose: Callable[[int], Sequence[int]],
+        *,
+        gt: bool = False,
+        dynamic: bool = False,
+        vessels: bool = False,
     ) -> Loaded:
         """What is asked for of the sample at a position, or of the next one after it where none of that is damaged.
 
@@ -197,6 +230,7 @@ class SampleCache:
             choose: gives the numbers of the frames, from how many frames the sample has.
             gt: also the undisturbed picture, where the sample has it.
             dynamic: also the mask of what moves by itself, where the sample has it.
+            vessels: also the masks of vessels, where the sample has them.
 
         Raises:
             DatasetError: more than `DAMAGED_SHARE` of the split's samples are damaged.
@@ -207,7 +241,8 @@ class SampleCache:
         for at in (*range(position, len(self)), *range(position)):
             self._refuse()
             try:
-                return self.get(at, choose(len(self.samples.frame_names(at))), gt=gt, dynamic=dynamic)
+                chosen = choose(len(self.samples.frame_names(at)))
+                return self.get(at, chosen, gt=gt, dynamic=dynamic, vessels=vessels)
             except DatasetError as error:
                 self._leave_out(self._keys[at], str(error))
         raise AssertionError("with one sample damaged too many, _refuse has raised")
@@ -347,7 +382,7 @@ class TrainingBatches(ABC):
         return made_ahead(make, count, loaders=self._loaders, depth=2 * self._loaders)
 
     def batch(self, epoch: int, step: int, part: int | None = None) -> Batch:
-        """One part of this worker's share of a step; None means the whole share.
+        """One part of this worker's share of a step; None means the whole share. Its `seed (B,)` is for `Draws`.
 
         The same bits as in `epoch` where torch computes with one thread, as it does there; with more threads the mean
         grey of `contrast` may differ in the last bit.
@@ -357,7 +392,9 @@ class TrainingBatches(ABC):
         """
         first = self._rank * self._parts + (part or 0)
         ends = (first, first + (self._parts if part is None else 1))
-        return self._make(epoch, step, slice(*(end * self._batch // self._all_parts for end in ends)))
+        rows = slice(*(end * self._batch // self._all_parts for end in ends))
+        seeds = torch.randint(MOST, (self._batch,), generator=seeded(self._seed, epoch, step, -1))
+        return {**self._make(epoch, step, rows), "seed": seeds[rows]}
 
     @abstractmethod
     def _make(self, epoch: int, step: int, rows: slice) -> Batch:

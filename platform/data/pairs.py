@@ -31,7 +31,7 @@ from .augment import (
     render_pictures,
     render_views,
 )
-from .loading import Batch, Loaded, SampleCache, Share, TrainingBatches, seeded
+from .loading import VESSELS, Batch, Loaded, SampleCache, Share, TrainingBatches, seeded
 from .samples import Samples
 
 WHOLE = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
@@ -94,31 +94,75 @@ def check_truth(samples: Samples) -> None:
             )
 
 
+def check_vessels(samples: Samples) -> None:
+    """Refuse samples of which nobody knows where the vessels are.
+
+    Raises:
+        DatasetError: they are no pairs of retinas with masks.
+    """
+    for position in range(len(samples)):
+        if not set(VESSELS) <= set(samples.reader.fields(position)):
+            raise DatasetError(
+                f"{samples.where(position)} has no masks of vessels ({', '.join(VESSELS)}), which this method trains "
+                "on; make a dataset with 'raylign render fundus'"
+            )
+
+
+def check_homographies(samples: Samples) -> None:
+    """Refuse samples without homographies; the first sample is looked at.
+
+    Raises:
+        DatasetError: it has neither a true one nor one that comes closest.
+    """
+    content = samples.reader.read(0, ["meta.json"])["meta.json"]
+    if samples.homographies(0, content, fitted=True) is None:
+        raise DatasetError(
+            f"{samples.where(0)} has no homography, which this method trains on; make a dataset with "
+            "'raylign render fundus' or another of its kinds"
+        )
+
+
+def check_fields(samples: Samples, fields: Collection[str]) -> None:
+    """Refuse samples that do not have what a method asks for (`LearnedAligner.batch_fields`).
+
+    Raises:
+        DatasetError: with the cure.
+    """
+    if "truth" in fields or "dynamic" in fields:
+        check_truth(samples)
+    if "vessels" in fields:
+        check_vessels(samples)
+    if "best_homography" in fields:
+        check_homographies(samples)
+
+
 class _Truth:
     """What batches of pairs have besides, for methods that ask for it."""
 
     def __init__(self, samples: Samples, fields: Collection[str]) -> None:
-        """Get ready for pairs of `samples` with `fields`, of `truth` and `dynamic`.
+        """Get ready for pairs of `samples` with `fields`, of `truth`, `dynamic` and `vessels`.
 
         Raises:
-            DatasetError: fields are asked for, and the samples have no truth.
+            DatasetError: fields are asked for that the samples do not have.
         """
-        if fields:
-            check_truth(samples)
-        self.asked, self.gt, self.dynamic = bool(fields), "truth" in fields, "dynamic" in fields
+        self.gt, self.dynamic, self.vessels = (name in fields for name in ("truth", "dynamic", "vessels"))
+        self.ordered = self.gt or self.dynamic
+        check_fields(samples, fields)
         self._still = samples.reader.info.generator in STILL
 
-    def seen(self, pair: Loaded, corners: Tensor, to_reference: Tensor, size: int) -> Batch:
+    def seen(self, pair: Loaded, corners: Tensor, to_reference: Tensor, to_source: Tensor, size: int) -> Batch:
         """What one pair has besides, from the view of its reference.
 
         Args:
-            pair: frames 0 and 1, or one frame twice.
+            pair: frames 0 and 1, or one frame twice; in any order where only vessels are asked for.
             corners: `(4, 2)`, of the view of the reference.
             to_reference: `(3, 3)`, that view to the reference.
+            to_source: `(3, 3)`, the view of the source to the source.
             size: S.
 
         Returns:
-            What was asked for of `truth (3, S, S)` in [0, 1] and `dynamic (1, S, S)` in {0, 1} or NaN.
+            What was asked for of `truth (3, S, S)` in [0, 1], `dynamic (1, S, S)` in {0, 1} or NaN, and
+            `vessels (2, S, S)` in [0, 1], of the reference from its view and of the source from its own.
         """
         batch: Batch = {}
         same = pair.numbers[0] == pair.numbers[1]
@@ -131,6 +175,11 @@ class _Truth:
         elif self.dynamic and pair.dynamic is not None:
             moving = render_views(pair.dynamic.float()[None, None], to_reference[None], size)
             batch["dynamic"] = (moving[0] > 0.5).float()
+        if self.vessels:
+            assert pair.vessels is not None, "check_fields has seen them"
+            views = zip(pair.vessels, (to_reference, to_source), strict=True)
+            drawn = [render_views(mask[None, None] / 255, view[None], size)[0] for mask, view in views]
+            batch["vessels"] = torch.cat(drawn)
         return batch
 
 
@@ -182,14 +231,16 @@ class TrainingPairs(TrainingBatches):
             size: side S of the views in pixels.
             batch_size: samples in a step, over all workers and all parts.
             options: how samples are varied.
-            fields: what batches have besides, of `truth` and `dynamic`; then frames are never swapped.
+            fields: what batches have besides, of `truth` and `dynamic`, with which frames are never swapped, and
+                `vessels`; and `best_homography`, with which `homography` is the one that comes closest to a pair's flow
+                where none is true of it.
             share: which of them, and how.
 
         Raises:
-            DatasetError: there is no such split, nothing in it, or no truth where it is asked for.
+            DatasetError: there is no such split, nothing in it, or not what is asked for.
             InputError: there are fewer samples than parts.
         """
-        super().__init__(SampleCache(url, "train"), batch_size, **share)
+        super().__init__(SampleCache(url, "train", fitted="best_homography" in fields), batch_size, **share)
         self._size, self._options = size, options
         self._truth = _Truth(self._cache.samples, fields)
 
@@ -203,7 +254,8 @@ class TrainingPairs(TrainingBatches):
             undisturbed source view, which `homography` leads to, shows at q + d(q). Where they were asked for,
             `truth (B, 3, S, S)` in [0, 1], what the undisturbed source shows from the view of the reference, in the
             colours of `source_input`, and `dynamic (B, 1, S, S)` in {0, 1}, 1 where something moves by itself, NaN in
-            the whole row of a sample of which that is unknown.
+            the whole row of a sample of which that is unknown, and `vessels (B, 2, S, S)` in [0, 1], of reference and
+            source (undisturbed), 1 where a pixel shows nothing but vessels.
         """
         generator = seeded(self._seed, epoch, step)
         count, options = self._batch, self._options
@@ -224,14 +276,18 @@ class TrainingPairs(TrainingBatches):
         pairs = []
         for row, position in enumerate(order):
             same = bool(views.same_frame[row])
-            choose = partial(_two_frames, draws=frame_draw[row], same=same, ordered=self._truth.asked)
+            choose = partial(_two_frames, draws=frame_draw[row], same=same, ordered=self._truth.ordered)
             asked = {"gt": self._truth.gt and not same, "dynamic": self._truth.dynamic and not same}
+            asked["vessels"] = self._truth.vessels
             pairs.append(self._cache.good(position, choose, **asked))
         reference, to_reference = render_pictures([pair.frames[0] for pair in pairs], views.reference, self._size)
         source, to_source = render_pictures([pair.frames[1] for pair in pairs], views.source, self._size, displacement)
         relations = torch.stack([known_or_nan(pair.homography(*pair.numbers)) for pair in pairs])
         homography = between_views(relations, to_reference, to_source)
-        seen = [self._truth.seen(pair, views.reference[k], to_reference[k], self._size) for k, pair in enumerate(pairs)]
+        seen = [
+            self._truth.seen(pair, views.reference[k], to_reference[k], to_source[k], self._size)
+            for k, pair in enumerate(pairs)
+        ]
         more_fields = _stack(seen)
         if options.flip:
             reference, source = mirror_pictures(reference, flip), mirror_pictures(source, flip)
@@ -261,13 +317,13 @@ def validation_pairs(url: str, split: str, size: int, limit: int, fields: Collec
 
     Returns:
         `reference`, `source` `(P, 3, S, S)` in [0, 1] and `homography (P, 3, 3)`, NaN where unknown; of `fields`
-        `truth (P, 3, S, S)` in [0, 1] and `dynamic (P, 1, S, S)`, see `TrainingPairs`.
+        `truth (P, 3, S, S)` in [0, 1], `dynamic (P, 1, S, S)` and `vessels (P, 2, S, S)`, see `TrainingPairs`.
 
     Raises:
         DatasetError: the split is missing or empty, its samples have one frame each, too many are damaged, or fields
-            are asked for and the samples have no truth.
+            are asked for that they do not have.
     """
-    cache = SampleCache(url, split, limit_mb=0)
+    cache = SampleCache(url, split, fitted="best_homography" in fields, limit_mb=0)
     known = _Truth(cache.samples, fields)
     corners = torch.tensor(WHOLE)[None]
     rows: list[Batch] = []
@@ -277,12 +333,12 @@ def validation_pairs(url: str, split: str, size: int, limit: int, fields: Collec
             break
         most = min(per_sample, limit - len(rows))
         choose = partial(_first_frames, most=most + 1)
-        loaded = cache.good(position, choose, gt=known.gt, dynamic=known.dynamic)
+        loaded = cache.good(position, choose, gt=known.gt, dynamic=known.dynamic, vessels=known.vessels)
         for k in loaded.numbers[1:]:
             reference, to_reference = render_pictures([loaded.frames[0]], corners, size)
             source, to_source = render_pictures([loaded.frames[k]], corners, size)
             homography = between_views(known_or_nan(loaded.homography(0, k)), to_reference[0], to_source[0])
-            seen = known.seen(loaded, corners[0], to_reference[0], size)
+            seen = known.seen(loaded, corners[0], to_reference[0], to_source[0], size)
             rows.append({"reference": reference[0], "source": source[0], "homography": homography, **seen})
     if not rows:
         raise DatasetError(f"the split '{split}' of {url} has one frame in each sample; pairs need two, render more")

@@ -184,14 +184,23 @@ class Samples:
             return torch.from_numpy(decode_mask(content, where) > 127)
         return decode_picture(content, where)
 
-    def homographies(self, position: int, content: bytes) -> Tensor | None:
+    def homographies(self, position: int, content: bytes, *, fitted: bool = False) -> Tensor | None:
         """`Sample.homographies` from the field `meta.json`.
+
+        Args:
+            position: within the split.
+            content: the field.
+            fitted: where no homography is true of a pair, take the one that comes closest to its flow.
 
         Raises:
             DatasetError: it is damaged, or says something else than 3 x 3 matrices for the sample's frames.
         """
         where = self.where(position)
-        return _homographies(_meta(content, where), len(self.frame_names(position)), where)
+        meta = _meta(content, where)
+        found = _homographies(meta, len(self.frame_names(position)), where)
+        if found is None and fitted and isinstance(meta.get("parallax"), dict):
+            return _homographies(meta["parallax"], len(self.frame_names(position)), where)
+        return found
 
     def __getitem__(self, position: int) -> Sample:
         names, gt_name = self.frame_names(position), self.gt_name(position)
@@ -279,7 +288,7 @@ def _meta(content: bytes, where: str) -> dict[str, Any]:
 
 
 def _homographies(meta: dict[str, Any], frames: int, where: str) -> Tensor | None:
-    stored = meta.get("homographies", [meta["homography"]] if "homography" in meta else None)
+    stored = meta.get("homographies", [meta["homography"]] if meta.get("homography") is not None else None)
     if stored is None:
         return None
     try:

@@ -9,7 +9,7 @@ from ...methods.errors import DatasetError
 from .augment import AugmentOptions
 from .layouts.opening import load_info
 from .loading import Batch, Share, TrainingBatches
-from .pairs import TrainingPairs, check_truth, validation_pairs
+from .pairs import TrainingPairs, check_fields, validation_pairs
 from .samples import Samples
 from .sequences import TrainingSequences, check_sequences, validation_sequences
 
@@ -93,8 +93,8 @@ def check_data(kind: BatchKind, url: str, frames: int, fields: Collection[str] =
         samples = Samples(url, split)
         if kind == "sequence":
             check_sequences(samples, frames)
-        elif fields:
-            check_truth(samples)
+        else:
+            check_fields(samples, fields)
 
 
 def _check(kind: BatchKind, url: str, split: str) -> None:

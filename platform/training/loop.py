@@ -235,7 +235,11 @@ class _Training:
             asked = time.monotonic()
             batch = next(batches)
             waited += time.monotonic() - asked
-            batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+            # The seeds stay on the CPU, where they are used; reading them back would make a GPU wait.
+            batch = {
+                name: value if name == "seed" else value.to(self.device, non_blocking=True)
+                for name, value in batch.items()
+            }
             torch.manual_seed(mixed(options.seed, *at, self.rank * options.accumulate + part))
             self._sync_gradients(module, part == options.accumulate - 1)
             with torch.autocast(self.device.type, self.dtype or torch.bfloat16, enabled=self.dtype is not None):

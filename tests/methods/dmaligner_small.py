@@ -62,6 +62,7 @@ def moving_batch(batch: int = 2, size: int = 64, seed: int = 0) -> dict[str, Ten
         "source_input": (source * 1.1).clamp(0, 1),
         "truth": (truth * 1.1).clamp(0, 1),
         "dynamic": dynamic,
+        "seed": torch.arange(seed, seed + batch),
     }
 
 

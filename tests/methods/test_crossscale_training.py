@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from raylign.methods import geometry
 from raylign.methods.crossscale import CrossScale
 from raylign.methods.crossscale.losses import mesh_positions
+from raylign.methods.draws import Draws
 from raylign.methods.errors import InputError
 from tests.methods.small import picture, small_network
 
@@ -127,7 +128,9 @@ def test_a_guide_starts_from_the_known_homographies_alone() -> None:
     batch = pair_batch()
     guided = network.training_step(batch)["content"]
     started = network.predict(batch["reference"], batch["source"], batch["homography"])
-    assert torch.allclose(network._guide(torch.zeros(4, 4, 2), batch["homography"], 0.0), started.global_offsets)
+    assert torch.allclose(
+        network._guide(torch.zeros(4, 4, 2), batch["homography"], 0.0, Draws(batch)), started.global_offsets
+    )
     batch["homography"][:] = torch.nan
     unguided = network.training_step(batch)
     assert all(value.isfinite() for value in unguided.values())

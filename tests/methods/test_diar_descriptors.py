@@ -9,6 +9,7 @@ import torchvision
 from raylign.methods import geometry
 from raylign.methods.diar.config import DiarConfig
 from raylign.methods.diar.descriptors import Descriptors, descriptor_loss, random_homographies
+from raylign.methods.draws import Draws
 from tests.methods.small import picture
 
 
@@ -70,15 +71,14 @@ def test_they_are_unit_vectors_blind_to_gain_and_bias_of_each_channel() -> None:
 
 
 def test_random_homographies_stay_convex_and_in_range() -> None:
-    torch.manual_seed(1)
-    size = (60, 80)
+    draws, size = Draws({"seed": torch.arange(200), "frames": torch.zeros(200)}), (60, 80)
     corners = geometry.image_corners(size)
-    moved = geometry.transform_points(random_homographies(200, size), corners.expand(200, -1, -1))
+    moved = geometry.transform_points(random_homographies(draws, size), corners.expand(200, -1, -1))
     a, b, c, d = moved.unbind(1)
     area = ((d - a)[:, 0] * (c - b)[:, 1] - (d - a)[:, 1] * (c - b)[:, 0]).abs() / 2
     assert (area > 0.1 * 60 * 80).all()
     assert (area < 5 * 60 * 80).all()
-    assert (torch.linalg.det(random_homographies(200, size)) > 0).all()
+    assert (torch.linalg.det(random_homographies(draws, size)) > 0).all()
 
 
 def test_the_loss_falls_in_a_few_steps_and_not_where_everything_is_hidden() -> None:
@@ -89,13 +89,14 @@ def test_the_loss_falls_in_a_few_steps_and_not_where_everything_is_hidden() -> N
     optimizer = torch.optim.Adam(descriptors.parameters(), 1e-3)
     losses = []
     for _ in range(12):
-        loss = descriptor_loss(descriptors, frames, eye, None)
+        loss = descriptor_loss(descriptors, frames, eye, None, Draws({"frames": frames}))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
     assert sum(losses[-3:]) < 0.9 * sum(losses[:3])
-    assert descriptor_loss(descriptors, frames, eye, torch.ones(4, 3, 1, 64, 64)) == 0
+    hidden = torch.ones(4, 3, 1, 64, 64)
+    assert descriptor_loss(descriptors, frames, eye, hidden, Draws({"frames": frames})) == 0
 
 
 def test_the_loss_is_nothing_only_for_descriptors_that_know_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +105,7 @@ def test_the_loss_is_nothing_only_for_descriptors_that_know_where_they_are(monke
     shift = torch.eye(3).double().repeat(2, 1, 1)
     shift[:, 0, 2] = 16.0
     calls = iter([torch.eye(3).double().repeat(2, 1, 1), shift])
-    monkeypatch.setattr(module, lambda count, size: next(calls))
+    monkeypatch.setattr(module, lambda draws, size: next(calls))
 
     class Columns(Descriptors):
         def forward(self, pictures: torch.Tensor) -> torch.Tensor:
@@ -115,5 +116,6 @@ def test_the_loss_is_nothing_only_for_descriptors_that_know_where_they_are(monke
     descriptors = Columns(DiarConfig(descriptor_temperature=0.01))
     places = torch.arange(64.0).view(8, 8).repeat_interleave(8, 0).repeat_interleave(8, 1) / 100 + 0.01
     frames = places.expand(2, 2, 3, 64, 64)
-    loss = descriptor_loss(descriptors, frames, torch.eye(3).expand(2, 2, 3, 3), None)
+    eye = torch.eye(3).expand(2, 2, 3, 3)
+    loss = descriptor_loss(descriptors, frames, eye, None, Draws({"frames": frames}))
     assert loss < 1e-3

@@ -35,7 +35,8 @@ def still() -> DmAligner:
     optimizer = torch.optim.Adam(model.autoencoder.parameters(), 1e-2)
     for _ in range(180):
         optimizer.zero_grad()
-        model.autoencoder(SCENE, "losses")["loss"].backward()
+        noise = torch.randn(1, model.config.latent_channels, 16, 16)
+        model.autoencoder(SCENE, "losses", noise)["loss"].backward()
         optimizer.step()
     model.denoiser = ReferenceDenoiser()  # type: ignore[assignment]
     return model.eval()

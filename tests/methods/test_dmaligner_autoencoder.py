@@ -90,10 +90,8 @@ def test_foreign_latents_are_normalised_channel_by_channel(tmp_path: Path) -> No
 def test_losses_are_what_their_formulas_say() -> None:
     made = small(kl_weight=0.25).eval()
     pictures = picture(0, (24, 40), batch=2)
-    torch.manual_seed(7)
-    losses = made(pictures, "losses")
-    torch.manual_seed(7)
-    noise = torch.randn(2, 3, 6, 10)
+    noise = torch.randn(2, 3, 6, 10, generator=torch.Generator().manual_seed(7))
+    losses = made(pictures, "losses", noise)
     with torch.no_grad():
         mean, log_variance = made.kl.quant_conv(made.kl.encoder(2 * pictures - 1)).chunk(2, dim=1)
         posterior = Normal(mean, (log_variance / 2).exp())
@@ -106,7 +104,7 @@ def test_losses_are_what_their_formulas_say() -> None:
     losses["loss"].backward()
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in made.parameters())
     with torch.autocast("cpu", torch.bfloat16):
-        rounded = made(pictures, "losses")
+        rounded = made(pictures, "losses", noise)
         assert made.encode(pictures).dtype == made.decode(noise).dtype == torch.float32
     assert all(value.dtype == torch.float32 for value in rounded.values())
     torch.testing.assert_close(rounded["kl"], divergence, rtol=0.1, atol=0)
@@ -118,7 +116,7 @@ def test_training_makes_decoded_pictures_like_the_encoded_ones() -> None:
     optimizer = torch.optim.Adam(made.parameters(), lr=5e-3)
     history = []
     for _ in range(120):
-        losses = made(pictures, "losses")
+        losses = made(pictures, "losses", torch.randn(4, 3, 8, 8))
         optimizer.zero_grad()
         losses["loss"].backward()
         optimizer.step()
@@ -134,9 +132,9 @@ def test_latents_are_normalised_over_the_batches_seen() -> None:
     made = small()
     batches = [picture(seed, (32, 32), batch=2) * scale for seed, scale in enumerate((1.0, 0.5, 0.2))]
     with torch.no_grad():
-        raw = torch.cat([made.encode(batch) for batch in batches])
+        raw, noise = torch.cat([made.encode(batch) for batch in batches]), torch.zeros(2, 3, 8, 8)
         for count, batch in enumerate(batches, 1):
-            made.losses(batch)
+            made.losses(batch, noise)
             seen = raw[: 2 * count].transpose(0, 1).flatten(1)
             torch.testing.assert_close(made.latent_mean.flatten(), seen.mean(dim=1))
             torch.testing.assert_close(made.latent_std.flatten(), seen.std(dim=1, correction=0))
@@ -145,11 +143,11 @@ def test_latents_are_normalised_over_the_batches_seen() -> None:
         torch.testing.assert_close(normal.std(dim=(0, 2, 3), correction=0), torch.ones(3), atol=1e-4, rtol=0)
         torch.testing.assert_close(made.decode(normal), made.kl.decode(raw).sample / 2 + 0.5, atol=1e-4, rtol=0)
         before = made.latent_mean.clone()
-        made.eval().losses(batches[0])
+        made.eval().losses(batches[0], noise)
         assert torch.equal(made.latent_mean, before)
         # What was seen long ago is forgotten.
         made.train().latent_batches.fill_(100_000)
-        made.losses(batches[0])
+        made.losses(batches[0], noise)
         first = raw[:2].mean(dim=(0, 2, 3), keepdim=True)
         torch.testing.assert_close(made.latent_mean, before + module.MOMENTUM * (first - before))
 
@@ -159,7 +157,7 @@ def _worker(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     try:
         made = small()
-        made.losses(picture(rank, (32, 32)) * (1 - 0.7 * rank))
+        made.losses(picture(rank, (32, 32)) * (1 - 0.7 * rank), torch.zeros(1, 3, 8, 8))
         save_file({"mean": made.latent_mean, "std": made.latent_std}, f"{folder}/{rank}.safetensors")
     finally:
         dist.destroy_process_group()
@@ -178,7 +176,7 @@ def test_workers_share_what_they_have_seen(tmp_path: Path) -> None:
 def test_a_checkpoint_holds_everything() -> None:
     made = small()
     pictures = picture(0, (32, 32), batch=2)
-    made.losses(pictures)
+    made.losses(pictures, torch.zeros(2, 3, 8, 8))
     # As checkpoints are read: without storage of its own.
     with torch.device("meta"):
         other = Autoencoder(made.config)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor
 
 from raylign.methods.classical.dis_flow import DisFlow
 from raylign.methods.dmaligner import DmAligner, DmAlignerConfig
@@ -24,8 +24,9 @@ def expected_losses(model: DmAligner, batch: dict[str, Tensor], gamma: float) ->
     first, second, clean = (
         model.autoencoder.encode(batch[name]) for name in ("reference_input", "source_input", "truth")
     )
-    torch.manual_seed(3)
-    timesteps, noise = torch.randint(1000, (len(clean),)), torch.randn(clean.shape)
+    drawn = [Generator().manual_seed(seed) for seed in batch["seed"].tolist()]
+    timesteps = torch.stack([torch.randint(1000, (), generator=own) for own in drawn])
+    noise = torch.stack([torch.randn(clean.shape[1:], generator=own) for own in drawn])
     alphas = np.cumprod(1 - np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2)
     alpha = torch.from_numpy(alphas[timesteps.numpy()]).float()[:, None, None, None]
     noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise

@@ -13,6 +13,7 @@ from raylign.methods.dmaligner.config import DmAlignerConfig
 from raylign.methods.dmaligner.diffusion import Diffusion
 from raylign.methods.dmaligner.sampling import Predict, sampled, starting_noise
 from raylign.methods.dmaligner.student import boundary_scales, consistency_loss, derived_noise, student_sampled
+from raylign.methods.draws import Draws
 
 Prediction = Literal["sample", "epsilon"]
 CPU = torch.device("cpu")
@@ -88,7 +89,7 @@ def test_the_loss_is_the_formula(prediction: Prediction) -> None:
         return denoiser(noisy, timesteps)
 
     clean = torch.randn(64, 2, 3, 4)
-    loss = consistency_loss(lambda noisy, timesteps: gain * noisy, teacher, clean, diffusion)
+    loss = consistency_loss(lambda noisy, timesteps: gain * noisy, teacher, clean, diffusion, Draws({"clean": clean}))
     loss.sum().backward()
 
     ((noisy, more),) = taught
@@ -137,7 +138,8 @@ def test_no_gradient_reaches_the_teacher() -> None:
     def scaled(factor: Tensor) -> Predict:
         return lambda noisy, timesteps: factor * noisy
 
-    consistency_loss(scaled(learning), scaled(teaching), torch.randn(4, 1, 2, 2), diffusion).sum().backward()
+    clean = torch.randn(4, 1, 2, 2)
+    consistency_loss(scaled(learning), scaled(teaching), clean, diffusion, Draws({"clean": clean})).sum().backward()
     assert teaching.grad is None
     assert learning.grad is not None
 
@@ -161,7 +163,8 @@ def test_a_student_learns_in_one_step_what_its_teacher_does_in_all() -> None:
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.99)
     for _ in range(600):
         optimizer.zero_grad()
-        consistency_loss(student, teacher, torch.randn(128, 1, 1, 1), diffusion).mean().backward()
+        clean = torch.randn(128, 1, 1, 1)
+        consistency_loss(student, teacher, clean, diffusion, Draws({"clean": clean})).mean().backward()
         optimizer.step()
         schedule.step()
     noise = starting_noise((1, 8, 8), [0], CPU)

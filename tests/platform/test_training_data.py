@@ -461,6 +461,7 @@ def test_sequences_have_frames_truth_and_homographies(url: str) -> None:
         "truth": (8, 3, 48, 48),
         "homographies": (8, 4, 3, 3),
         "inputs": (8, 4, 3, 48, 48),
+        "seed": (8,),
     }
     assert batch["homographies"].dtype == torch.float64
     torch.testing.assert_close(batch["homographies"][:, 0], torch.eye(3, dtype=torch.float64).expand(8, 3, 3))

@@ -16,9 +16,11 @@ from raylign.methods import load, registry
 from raylign.methods.aligner import Stage
 from raylign.methods.crossscale import CrossScale
 from raylign.methods.errors import CheckpointError, InputError
+from raylign.platform.data.augment import AugmentOptions
+from raylign.platform.data.training import training_batches
 from raylign.platform.training import loop
 from raylign.platform.training.average import WeightAverage
-from raylign.platform.training.loop import TrainingError, train
+from raylign.platform.training.loop import TrainingError, build_model, train
 from raylign.platform.training.options import LoopOptions, TrainingSpec
 from raylign.platform.training.reporter import Checkpoint, PlainReporter
 from raylign.platform.training.schedule import learning_rate_factor, stage_epochs
@@ -124,6 +126,37 @@ def test_parts_of_a_batch_make_the_same_step(url: str, tmp_path: Path) -> None:
     assert reporter.history[0]["loss"] == pytest.approx(loss, rel=1e-4)
     for name, value in weights(reporter.folder).items():
         torch.testing.assert_close(value, whole[name], rtol=1e-3, atol=5e-5)
+
+
+@pytest.mark.parametrize("method", LEARNED)
+def test_a_sample_sees_the_same_random_numbers_in_any_part(method: str, data_for: Callable[[str], str]) -> None:
+    spec = small_spec(method, data_for(method))
+    # Evaluation mode: BatchNorm is shared by the workers by other means.
+    model = build_model(spec).eval()
+
+    def part(rank: int, workers: int) -> dict[str, torch.Tensor]:
+        return training_batches(
+            model.batch_kind,
+            spec.data,
+            model.config.working_size,
+            5,
+            AugmentOptions(**spec.augment),
+            fields=model.batch_fields(model.config),
+            seed=1,
+            rank=rank,
+            world_size=workers,
+        ).batch(0, 0)
+
+    whole, parts = part(0, 1), [part(0, 2), part(1, 2)]
+    assert torch.equal(torch.cat([each["seed"] for each in parts]), whole["seed"])
+    for stage in model.training_stages():
+        model.enter_stage(stage.name)
+        with torch.no_grad():
+            torch.manual_seed(1)
+            wanted = model.training_step(whole)["loss"].item()
+            torch.manual_seed(2)
+            found = sum(len(each["seed"]) / 5 * model.training_step(each)["loss"].item() for each in parts)
+        assert found == pytest.approx(wanted, rel=1e-4), stage.name
 
 
 def test_the_average_is_what_is_served(url: str, tmp_path: Path) -> None:
