@@ -9,15 +9,19 @@ TYPED := raylign.methods raylign.platform raylign.rendering raylign.serve raylig
 # A folder of real pairs for the leaderboard (see `raylign data info`); empty leaves them out.
 PICTURES ?=
 BOARD := runs/leaderboard
+# Cases of each dataset on the leaderboard.
+LIMIT ?= 60
 RENDER := --size 256 --test-fraction 0.9 --val-fraction
 
 STUDY := runs/crossscale
 PASSES := 'matching-512[adapt=0,start=network]' 'matching-512[adapt=0,start=classical]' matching-512
 
+DYNAMIC := runs/dsia
+
 DIAR := runs/diar
 SHOTS := --size 96 --scene.samples 8 --scene.denoise
 
-.PHONY: setup lock demo leaderboard crossscale crossscale-checkpoint diar test test-slow bench lint format clean
+.PHONY: setup lock demo leaderboard crossscale crossscale-checkpoint diar diar-checkpoint dmaligner-checkpoint test test-slow bench lint format clean
 
 setup: $(STAMP)
 
@@ -42,9 +46,10 @@ lock:
 demo: setup
 	$(BIN)/raylign demo
 
-# The README's table: every method that can run here, on rendered test sets and PICTURES; more than an hour on two cores.
+# The README's table: every method that can run here, on rendered test sets and PICTURES; hours on two cores, most of
+# them for the networks. What is rendered, trained or measured already is kept.
 leaderboard: setup
-	$(MAKE) crossscale-checkpoint
+	$(MAKE) crossscale-checkpoint diar-checkpoint dmaligner-checkpoint
 	$(BIN)/raylign render parallax --scenes 100 --seed 5 --out $(BOARD)/parallax $(RENDER) 0.01
 	$(BIN)/raylign render sidar --scenes 22 --seed 6 --out $(BOARD)/prints $(RENDER) 0.04 --preset handheld --scene.frames 8
 	$(BIN)/raylign render sidar --scenes 22 --seed 7 --out $(BOARD)/sidar $(RENDER) 0.04 --scene.frames 8
@@ -52,7 +57,7 @@ leaderboard: setup
 	$(BIN)/raylign render fundus --scenes 66 --seed 9 --out $(BOARD)/fundus $(RENDER) 0.02
 	$(if $(PICTURES),ln -sfn $(abspath $(PICTURES)) $(BOARD)/photographs)
 	$(BIN)/raylign evaluate --data $(addprefix $(BOARD)/,parallax prints sidar dsia fundus $(if $(PICTURES),photographs)) \
-		--methods all 'crossscale[adapt=0,start=network]' --limit 60 --gallery 1 --name leaderboard \
+		--methods all 'crossscale[adapt=0,start=network]' --limit $(LIMIT) --gallery 1 --name leaderboard \
 		--markdown README.md docs/results/leaderboard.md --csv docs/results/leaderboard.csv
 
 # The cross-scale network of the tables: 30 minutes on two cores. What is rendered or trained already is kept.
@@ -86,9 +91,7 @@ DIAR_TRAIN := --data $(DIAR)/train --backend plain --resume --model.descriptor-s
 	--loop.weight-decay 0 --loop.val-every 3 --loop.val-pairs 4 --loop.val-pictures 4 --augment.flip 0.5
 CLASSICAL_SETS := mean median weiss rpca
 DIAR_NETWORKS := diar-deepsets diar-average diar-softmax-1 diar-softmax-2 diar-softmax-3 diar-softmax-1-picture
-diar: setup
-	$(BIN)/raylign render sidar --scenes 420 --seed 21 --scene.aligned --val-fraction 0.05 --test-fraction 0 \
-		--out $(DIAR)/train $(SHOTS)
+diar: diar-checkpoint
 	$(BIN)/raylign render sidar --scenes 101 --scene.frames 50 --seed 22 --val-fraction 0 --test-fraction 0.99 \
 		--shard-size 4 --out $(DIAR)/misaligned $(SHOTS)
 	$(BIN)/raylign render sidar --scenes 101 --scene.frames 50 --seed 23 --scene.aligned --val-fraction 0 \
@@ -98,17 +101,33 @@ diar: setup
 	$(BIN)/raylign train diar --name diar-softmax-1 $(DIAR_TRAIN) --model.aggregation softmax
 	$(BIN)/raylign train diar --name diar-softmax-2 $(DIAR_TRAIN) --model.aggregation softmax --model.temporal-window 2
 	$(BIN)/raylign train diar --name diar-softmax-3 $(DIAR_TRAIN) --model.aggregation softmax --model.temporal-window 3
+	$(BIN)/raylign evaluate --data $(DIAR)/aligned --tasks aligned --lengths 1 2 5 10 20 50 --name diar-aligned \
+		--methods $(CLASSICAL_SETS) $(DIAR_NETWORKS) --chart docs/results/diar-aligned.png \
+		--markdown docs/results/diar.md docs/results/diar-tables.md
+	$(BIN)/raylign evaluate --data $(DIAR)/misaligned --tasks set --lengths 10 --limit 8 --name diar-misaligned \
+		--methods median diar 'diar[bundle=false]' 'diar[refine=false]' 'diar[bundle=false,refine=false]'
+
+# The restoring network of the tables.
+diar-checkpoint: setup
+	$(BIN)/raylign render sidar --scenes 420 --seed 21 --scene.aligned --val-fraction 0.05 --test-fraction 0 \
+		--out $(DIAR)/train $(SHOTS)
 	$(BIN)/raylign train diar --name diar-softmax-1-picture $(DIAR_TRAIN) --model.aggregation softmax --model.skip picture
 	$(BIN)/raylign train diar --name diar --data $(DIAR)/train --backend plain --resume \
 		--loop.start-from runs/train/diar-softmax-1-picture/checkpoint --model.descriptor-share 1 --model.width 32 \
 		--model.skip picture --model.working-size 96 --loop.epochs 3 --loop.steps-per-epoch 80 --loop.batch-size 8 \
 		--loop.lr 1e-3 --loop.val-every 3 --loop.val-pairs 4 --loop.val-pictures 4 --augment.flip 0.5 \
 		--augment.colour 0.2 --augment.contrast 0.3 --augment.gamma 0.3 --augment.blur 1 --augment.noise 0.03
-	$(BIN)/raylign evaluate --data $(DIAR)/aligned --tasks aligned --lengths 1 2 5 10 20 50 --name diar-aligned \
-		--methods $(CLASSICAL_SETS) $(DIAR_NETWORKS) --chart docs/results/diar-aligned.png \
-		--markdown docs/results/diar.md docs/results/diar-tables.md
-	$(BIN)/raylign evaluate --data $(DIAR)/misaligned --tasks set --lengths 10 --limit 8 --name diar-misaligned \
-		--methods median diar 'diar[bundle=false]' 'diar[refine=false]' 'diar[bundle=false,refine=false]'
+
+# The network of the tables that draws views: trained on crops of 96 px at the pictures' own scale.
+DRAWING := --data $(DYNAMIC)/people --loop.schedule cosine --loop.warmup-steps 100 --loop.weight-decay 0.01 --loop.ema 0.999 \
+	--loop.batch-size 8 --loop.lr 1e-3 --loop.val-pairs 16 --loop.val-every 3 --augment.view-probability 1 \
+	--augment.same-frame-probability 0 --augment.zoom 0.375 0.5 --augment.shift 0.02 --augment.brightness 0.2 \
+	--augment.colour 0.1 --augment.flip 0.5 --model.working-size 96 --model.vae-channels 32 64 64 --model.channels 48 \
+	--model.multipliers 1 2 2 --model.blocks 1 --model.attention-levels 1 --backend plain --resume
+dmaligner-checkpoint: setup
+	$(BIN)/raylign render dsia --scenes 300 --size 256 --scene.aspect 1 --seed 1 --out $(DYNAMIC)/people
+	$(BIN)/raylign train dmaligner --name dmaligner $(DRAWING) --model.geometry flow --model.student-share 0.2 \
+		--loop.epochs 20 --loop.steps-per-epoch 200
 
 test: setup
 	$(BIN)/python -m pytest -m 'not slow and not bench'

@@ -33,6 +33,11 @@ class MethodEntry:
 
 
 _BUILT_IN: dict[str, MethodEntry] = {
+    "adm": MethodEntry(
+        ".adm:Adm",
+        "Active Diffusion Matching of retinas: homography and field by two guided chains (learned)",
+        learned=True,
+    ),
     "affine-sift": MethodEntry(
         ".classical.affine_sift:AffineSift", "SIFT under simulated tilts (ASIFT) and a MAGSAC homography"
     ),

@@ -17,12 +17,26 @@ from raylign.methods.registry import method_class, names
 from raylign.platform.training.loop import build_model, train
 from raylign.platform.training.options import LoopOptions, TrainingSpec, spec_from_dict, spec_to_dict
 from raylign.platform.training.reporter import Checkpoint, PlainReporter
-from tests.datasets import write_moving, write_sequences
+from tests.datasets import write_moving, write_retinas, write_sequences
 
 LEARNED = sorted(names(learned=True))
 """Each method that registers is covered by what is parametrised over this."""
 
 SMALL_MODELS: dict[str, dict[str, Any]] = {
+    "adm": {
+        "working_size": 64,
+        "encoder": "test_vit",
+        "score_width": 32,
+        "score_layers": 1,
+        "score_heads": 2,
+        # Its masks are drawn by each worker.
+        "dropout": 0.0,
+        "vessels": "learned",
+        "vessel_channels": 8,
+        "denoiser_channels": 8,
+        "denoiser_multipliers": (1, 2),
+        "deformation_channels": (8, 8),
+    },
     "crossscale": {
         "backbone": "resnet18",
         "working_size": 96,
@@ -71,11 +85,12 @@ def small_stages(method: str) -> int:
 
 
 def small_data(method: str, folder: Path, *, scenes: int = 12, size: int = 96) -> str:
-    """A dataset that the method can be trained on: pairs with their truth where it needs that, else sequences."""
+    """A dataset that the method can be trained on: pairs with what it asks for, else sequences."""
     cls = method_class(method)
     assert issubclass(cls, LearnedAligner)
     needs = cls.batch_fields(cls.Config(**SMALL_MODELS[method]))
-    return (write_moving if needs else write_sequences)(folder, scenes=scenes, size=size)
+    write = write_moving if "truth" in needs else write_retinas if "vessels" in needs else write_sequences
+    return write(folder, scenes=scenes, size=size)
 
 
 class WorkerReporter(PlainReporter):

@@ -97,6 +97,18 @@ _SPACES: dict[str, dict[str, dict[str, Range]]] = {
             "model.jnd_weight": Real(0.01, 10.0, log=True),
         },
     },
+    "adm": {
+        "default": {
+            "model.pixel_weight": Real(0.1, 10.0, log=True),
+            "model.regularisation_weight": Real(0.01, 1.0, log=True),
+            "loop.lr": Real(1e-5, 3e-3, log=True),
+        },
+        "networks": {
+            "model.homography_network": Choice(("transformer", "cnn")),
+            "model.displacement_network": Choice(("cnn", "transformer")),
+            "model.patch_tokens": Choice((False, True)),
+        },
+    },
     "diar": {
         "default": {
             "model.aggregation": Choice(("softmax", "average", "deepsets")),

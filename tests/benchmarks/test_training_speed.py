@@ -35,6 +35,17 @@ BENCHED: dict[str, dict[str, Any]] = {
         "centred_correlation": True,
         "smallest_map": 2,
     },
+    "adm": {
+        **SMALL_MODELS["adm"],
+        "working_size": 128,
+        "vessels": "filter",
+        "score_width": 128,
+        "score_layers": 4,
+        "denoiser_channels": 32,
+        "denoiser_multipliers": (1, 2, 2),
+        "deformation_channels": (16, 32, 32),
+        "displacement_weight": (1.0, 1.0),
+    },
     "diar": {**SMALL_MODELS["diar"], "width": 16, "working_size": 128, "descriptor_share": 0.0},
     "dmaligner": {
         **SMALL_MODELS["dmaligner"],

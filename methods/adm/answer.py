@@ -1,0 +1,123 @@
+"""From the chains of a pair to one answer: which chain is taken, how far it is believed, and at full resolution."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .. import geometry
+from ..aligner import Alignment, has_fast_bfloat16
+from ..classical.flow_aligner import resized
+from ..cubic_field import CubicField
+from ..transform import HomographyTransform, warp
+from .sampling import Estimate, run_chains
+from .spatial_transformer import field_positions
+
+if TYPE_CHECKING:
+    from .network import Adm
+
+LEAST_BF16_SIDE = 256
+"""Working size from which the networks compute in bfloat16: in narrow maps oneDNN's bfloat16 convolutions now and then
+leave memory that nobody has written."""
+AGREES = 0.02
+"""Share of the side by which the corners of two chains may differ and still agree (ours)."""
+CHANCE, CLEAR = 0.05, 0.3
+"""Correlation of vessel maps that have nothing to do with each other, and of maps that clearly belong together (set by
+hand, not calibrated)."""
+CELL = 4
+"""Pixels of the working size between the control points that carry the field to other sizes."""
+
+
+def align_pairs(model: Adm, reference: Tensor, source: Tensor) -> Alignment:
+    """The alignments of a few pairs, as `Adm.align` tells them.
+
+    Args:
+        model: in evaluation mode.
+        reference: `(B, 3, H, W)` in [0, 1], on the device of the model.
+        source: `(B, 3, h, w)`.
+    """
+    chains, side = model.inference.chains, model.config.working_size
+    working: geometry.Size = (side, side)
+    size: geometry.Size = (reference.shape[-2], reference.shape[-1])
+    source_size: geometry.Size = (source.shape[-2], source.shape[-1])
+    small, small_source = resized(reference, working).clamp(0, 1), resized(source, working).clamp(0, 1)
+    # The same seeds for all: what is found for a pair does not depend on the others.
+    seeds = [model.inference.seed + number for _ in range(len(reference)) for number in range(chains)]
+    fast = has_fast_bfloat16(reference.device) and side >= LEAST_BF16_SIDE
+    with torch.autocast(reference.device.type, torch.bfloat16, enabled=fast):
+        found = run_chains(model, small.repeat_interleave(chains, 0), small_source.repeat_interleave(chains, 0), seeds)
+    best, agreement = chosen(found, chains, working)
+    rows = torch.arange(len(reference), device=reference.device) * chains + best
+    homography, displacement = found.homography[rows], None
+    if found.field is not None:
+        displacement = _displacement(homography, found.field[rows], size, source_size)
+    full = geometry.rescale_homography(homography, size_a=(working, size), size_b=(working, source_size), rule="area")
+    transform = HomographyTransform(full, source_size, displacement)
+    warped = warp(source, transform, size)
+    correlation = found.correlation[rows]
+    return Alignment(
+        image=warped.image,
+        mask=warped.mask,
+        homography=full[:, None].float(),
+        flow=warped.flow[:, None],
+        confidence=confidence_of(correlation, agreement),
+        extras={
+            "correlation": correlation.float(),
+            "agreement": agreement.float(),
+            "restarts": found.restarts.view(-1, chains).sum(1).float(),
+        },
+        transform=transform,
+    )
+
+
+def chosen(found: Estimate, chains: int, size: geometry.Size) -> tuple[Tensor, Tensor]:
+    """The chain whose maps correlate best, and how many of the others agree with it.
+
+    Args:
+        found: of `B * chains` chains, those of a pair side by side.
+        chains: K.
+        size: of the working pictures.
+
+    Returns:
+        Numbers of the chains `(B,)`, and the share of a pair's other chains whose corners lie within `AGREES` of the
+        side of the chosen one's on average, `(B,)`, 1 where there are no others.
+    """
+    correlation = found.correlation.view(-1, chains)
+    best = correlation.argmax(dim=1)
+    if chains == 1:
+        return best, torch.ones_like(correlation[:, 0])
+    corners = geometry.image_corners(size, device=correlation.device).expand(len(found.homography), 4, 2)
+    ends = geometry.transform_points(found.homography, corners).view(-1, chains, 4, 2)
+    own = ends[torch.arange(len(ends), device=ends.device), best]
+    apart = (ends - own[:, None]).norm(dim=-1).mean(-1)
+    near = (apart < AGREES * max(size)).sum(dim=1) - 1
+    return best, near.to(correlation.dtype) / (chains - 1)
+
+
+def confidence_of(correlation: Tensor, agreement: Tensor) -> Tensor:
+    """Confidence `(B,)` in [0, 1]: how far the maps correlate beyond chance, times half of it for agreement.
+
+    Args:
+        correlation: `(B,)`, of the vessel maps.
+        agreement: `(B,)` in [0, 1], of the chains.
+    """
+    seen = ((correlation - CHANCE) / (CLEAR - CHANCE)).clamp(0, 1)
+    return (seen * (1 + agreement) / 2).float()
+
+
+def _displacement(homography: Tensor, field: Tensor, size: geometry.Size, source_size: geometry.Size) -> CubicField:
+    """W(H, x + D(x)) - W(H, x) over the reference, in pixels of the source, from the fields of the working size."""
+    side = field.shape[-1]
+    bent, planar = (field_positions(homography, each, (side, side)) for each in (field, None))
+    # Nothing beyond the horizon may reach the control points around it.
+    there = torch.where((planar.abs() < -geometry.FAR_OUTSIDE / 2).all(-1, keepdim=True), bent - planar, 0.0)
+    count = side // CELL + 1
+    vertices = geometry.regular_mesh(count, count, size, device=field.device)
+    to_working = geometry.resize_transform(size, (side, side), "area", device=field.device)
+    at = geometry.transform_points(to_working[None], vertices.reshape(1, -1, 2)).view(1, count, count, 2)
+    at = at.clamp(0, side - 1).float().expand(len(field), -1, -1, -1)
+    control = geometry.sample(there.permute(0, 3, 1, 2), at).permute(0, 2, 3, 1)
+    height, width = source_size
+    return CubicField(control * control.new_tensor([width / side, height / side]), size, "convolution")

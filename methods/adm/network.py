@@ -1,0 +1,216 @@
+"""Adm: retinal photographs registered by two coupled score-based models, a homography and a field."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ..aligner import Alignment, LearnedAligner, Stage, single_source
+from ..draws import Draws
+from .answer import align_pairs
+from .chain import Chain
+from .config import EARLY, LATE, MOST_DEVIATIONS, VESSELS, AdmConfig, AdmInference
+from .displacement import DisplacementScore
+from .encoder import build_encoder
+from .homography_score import HomographyScore
+from .losses import falling, grid_points, p_norm_distance, rising, smoothness, windowed_ncc
+from .parameters import to_homography, to_matrix, to_parameters
+from .spatial_transformer import spatial_transform
+from .vessel_filter import vessel_map
+from .vessel_network import VesselNetwork, vessel_loss
+
+POINTS = 32
+"""Points along each side at which homographies are compared (N = 1024; lost, our choice)."""
+
+
+class Adm(LearnedAligner):
+    """Active Diffusion Matching (arXiv 2604.10084).
+
+    The reference is the destination, the source is brought into its frame: by a homography, whose eight parameters are
+    drawn by a chain of 100 levels, and a field, drawn by a chain of 500; the correlation of the two vessel maps guides
+    the homography.
+
+    Args:
+        config: hyperparameters; None for the defaults.
+        initialise: take over `config.encoder_weights`; False when all weights come from a checkpoint.
+
+    Raises:
+        InputError: the encoder is unknown, or its weights cannot be read.
+    """
+
+    name: ClassVar[str] = "adm"
+    batch_kind: ClassVar = "pair"
+    Config: ClassVar[type] = AdmConfig
+    Inference: ClassVar[type] = AdmInference
+    min_confidence: ClassVar[float] = 0.2
+    """Confidence up to which an answer counts as none; set by hand, not calibrated."""
+    config: AdmConfig
+    inference: AdmInference
+
+    def __init__(self, config: AdmConfig | None = None, *, initialise: bool = True) -> None:
+        super().__init__()
+        self.config = config = config or AdmConfig()
+        self.encoder = build_encoder(config, initialise=initialise)
+        self.score = HomographyScore(config, self.encoder.features)
+        self.displacement = DisplacementScore(config)
+        self.vessels = VesselNetwork(config.vessel_channels) if config.vessels == "learned" else None
+        self._stage = LATE
+
+    @property
+    def homography_chain(self) -> Chain:
+        """Noise levels of the parameters. Made anew: a model without storage is built for checkpoints."""
+        return Chain.linear(self.config.homography_steps, *self.config.homography_betas)
+
+    @property
+    def displacement_chain(self) -> Chain:
+        """Noise levels of the field."""
+        return Chain.linear(self.config.displacement_steps, *self.config.displacement_betas)
+
+    @classmethod
+    def batch_fields(cls, config: AdmConfig) -> tuple[str, ...]:
+        """See `LearnedAligner.batch_fields`."""
+        return ("best_homography", "vessels") if config.vessels == "learned" else ("best_homography",)
+
+    @classmethod
+    def validation_inference(cls) -> AdmInference:
+        """Few steps of one chain without guidance: what the weights know."""
+        return AdmInference(solver="ddim", steps=8, displacement_steps=2, iterations=1, guidance=0.0, chains=1)
+
+    def training_stages(self) -> tuple[Stage, ...]:
+        """The vessel network if there is one, then both paths together, the field held back in the first quarter."""
+        first = self.config.vessel_share if self.vessels is not None else 0.0
+        early, late = self.config.displacement_weight
+        quarter = (1 - first) / 4 if early != late else 0.0
+        stages = (Stage(VESSELS, first), Stage(EARLY, quarter), Stage(LATE, 1 - first - quarter))
+        return tuple(stage for stage in stages if stage.share > 0)
+
+    def enter_stage(self, stage: str) -> None:
+        """See `LearnedAligner.enter_stage`."""
+        self._stage = stage
+        for module in (self.encoder, self.score, self.displacement):
+            module.requires_grad_(stage != VESSELS)
+        if self.vessels is not None:
+            self.vessels.requires_grad_(stage == VESSELS)
+
+    def enable_gradient_checkpointing(self) -> None:
+        """See `LearnedAligner.enable_gradient_checkpointing`."""
+        self.encoder.enable_gradient_checkpointing()
+        self.displacement.enable_gradient_checkpointing()
+
+    def shard_units(self) -> list[nn.Module]:
+        """See `LearnedAligner.shard_units`."""
+        units = [*self.encoder.shard_units(), *self.score.shard_units(), *self.displacement.shard_units()]
+        return units if self.vessels is None else [*units, self.vessels]
+
+    def unscaled(self, values: Tensor) -> Tensor:
+        """Parameters `(B, 8)` of values in units of the training data's deviations."""
+        return values * values.new_tensor(self.config.homography_scale)
+
+    def vessel_maps(self, pictures: Tensor) -> Tensor:
+        """E_D: where vessels are, `(B, 1, S, S)`, float32 in [0, 1], of pictures `(B, 3, S, S)`; it has no gradient."""
+        with torch.no_grad():
+            if self.vessels is None:
+                return vessel_map(pictures)
+            return self.vessels(pictures).float().sigmoid()
+
+    def training_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The losses of the stage: of the vessel network, or of both paths (Eq. 5).
+
+        `homography` and `displacement` are the squared errors of the noise that the two paths say, `pixel` and
+        `regularisation` the sums of Eqs. 13 and 14; `loss` is their weighted sum. Pairs whose homography is not known
+        count for nothing but the field.
+
+        Args:
+            batch: `reference` and `source` `(B, 3, S, S)` in [0, 1], `homography (B, 3, 3)`, NaN where unknown; where
+                the network shall see other colours, `reference_input` and `source_input`; for the vessel network
+                `vessels (B, 2, S, S)` in [0, 1], of the reference and of the source, NaN where unknown.
+        """
+        reference, source = (batch.get(f"{name}_input", batch[name]) for name in ("reference", "source"))
+        if self._stage == VESSELS:
+            assert self.vessels is not None
+            said = self.vessels(torch.cat([reference, source]))
+            loss = vessel_loss(said, torch.cat(batch["vessels"].split(1, dim=1))).mean()
+            return {"loss": loss, "vessels": loss}
+        return self._matching_losses(reference, source, batch["homography"], Draws(batch))
+
+    def _matching_losses(self, reference: Tensor, source: Tensor, true: Tensor, draws: Draws) -> dict[str, Tensor]:
+        config, size = self.config, (reference.shape[-2], reference.shape[-1])
+        known = true.isfinite().all(dim=(1, 2))
+        identity = torch.eye(3, dtype=torch.float64, device=true.device)
+        # Replaced before anything is computed from it: NaN times zero would still be NaN in the gradient.
+        true = torch.where(known[:, None, None], true.double(), identity)
+        parameters = to_parameters(true, size, size)
+        chain = self.homography_chain
+        levels, noise = draws.integers(0, len(chain)), draws.normal(8)
+        clean = (parameters / parameters.new_tensor(config.homography_scale)).float()
+        noisy = chain.add_noise(clean, noise, levels)
+        said = self.score(self.encoder(source), self.encoder(reference), noisy, levels).float()
+        found = self.unscaled(chain.clean_of(said, noisy, levels).clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS))
+        told, field_said, field_noise, maps = self._field(reference, source, found, draws)
+        with torch.autocast(reference.device.type, enabled=False):
+            points = grid_points(POINTS, None).to(true.device)
+            matrix, none = to_matrix(found.double()), identity.expand(len(true), 3, 3)
+            weights = levels + 1.0, len(chain)
+            grows = rising(*weights) if config.pixel_schedule else torch.ones_like(weights[0])
+            falls = falling(*weights) if config.regularisation_schedule else torch.ones_like(weights[0])
+            off = p_norm_distance(to_matrix(parameters), matrix, points, config.norm).float()
+            far = p_norm_distance(none, matrix, points, config.norm).float()
+            parts = {
+                "homography": (said - noise).square().mean(1) * known,
+                "displacement": (told.float() - field_noise).square().mean((1, 2, 3)),
+                "pixel": grows * off * known - self._correlation(maps, found, field_said),
+                "regularisation": falls * far + smoothness(field_said),
+            }
+            weight = config.displacement_weight[0 if self._stage == EARLY else 1]
+            loss = parts["homography"] + weight * parts["displacement"]
+            loss = loss + config.pixel_weight * parts["pixel"] + config.regularisation_weight * parts["regularisation"]
+        return {"loss": loss.mean(), **{name: part.mean() for name, part in parts.items()}}
+
+    def _field(
+        self, reference: Tensor, source: Tensor, found: Tensor, draws: Draws
+    ) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
+        """What the field's path says: noise, field `(B, 2, S, S)`; the true noise; the maps of source and reference.
+
+        The source's map is made once and brought over by the estimated homography, instead of being made from the
+        source that was brought over: so a gradient reaches the homography (our choice).
+        """
+        size = (reference.shape[-2], reference.shape[-1])
+        maps = self.vessel_maps(source), self.vessel_maps(reference)
+        chain = self.displacement_chain
+        levels, noise = draws.integers(0, len(chain)), draws.normal(1, *size)
+        brought, _ = spatial_transform(maps[0], to_homography(found.double(), size, size), None, size)
+        noisy = chain.add_noise(maps[1], noise, levels)
+        said = self.displacement(brought, maps[1], noisy, levels)
+        return said.noise, said.field.float(), noise, maps
+
+    def _correlation(self, maps: tuple[Tensor, Tensor], found: Tensor, field: Tensor) -> Tensor:
+        """NCC of the aligned map and the reference's, `(B,)` (Eq. 12)."""
+        size = (field.shape[-2], field.shape[-1])
+        homography = to_homography(found.double(), size, size)
+        aligned, covered = spatial_transform(maps[0], homography, field, size)
+        return windowed_ncc(aligned, maps[1], covered.detach())
+
+    @torch.no_grad()
+    def align(self, reference: Tensor, sources: Tensor) -> Alignment:
+        """See `Aligner.align`. Estimated at the working size, applied to the original pixels.
+
+        `confidence` says how far the chains agree and how far the vessel maps correlate, see `answer.confidence_of`.
+
+        Extras:
+            correlation: `(B,)` in [0, 1], of the vessel maps after the alignment, where both are seen.
+            agreement: `(B,)` in [0, 1], of the chains; 1 where there is one.
+            restarts: `(B,)`, float32, how often chains were taken back because they had diverged.
+
+        Raises:
+            InputError: the tensors are not references `(B, 3, H, W)` with one source `(B, 1, 3, h, w)` each, of float32
+                in [0, 1].
+        """
+        source = single_source(reference, sources)
+        training = self.training
+        self.eval()
+        try:
+            return align_pairs(self, reference.to(self.device), source.to(self.device))
+        finally:
+            self.train(training)
