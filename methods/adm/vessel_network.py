@@ -63,7 +63,9 @@ class VesselNetwork(nn.Module):
         for block in self.up:
             enlarged = F.interpolate(hidden, scale_factor=2.0, mode="nearest")
             hidden = block(torch.cat([enlarged, skips.pop()], dim=1), None)
-        return self.out(hidden)[..., :height, :width]
+        logits = self.out(hidden)
+        # Cut out only where something was added: sharded training warns of views.
+        return logits[..., :height, :width].contiguous() if any(padding) else logits
 
 
 def vessel_loss(logits: Tensor, truth: Tensor) -> Tensor:
