@@ -192,7 +192,6 @@ class Adm(LearnedAligner):
         aligned, covered = spatial_transform(maps[0], homography, field, size)
         return windowed_ncc(aligned, maps[1], covered.detach())
 
-    @torch.no_grad()
     def align(self, reference: Tensor, sources: Tensor) -> Alignment:
         """See `Aligner.align`. Estimated at the working size, applied to the original pixels.
 
@@ -211,6 +210,8 @@ class Adm(LearnedAligner):
         training = self.training
         self.eval()
         try:
-            return align_pairs(self, reference.to(self.device), source.to(self.device))
+            # The guidance needs gradients, for which tensors of somebody's inference mode are no good.
+            with torch.inference_mode(mode=False), torch.no_grad():
+                return align_pairs(self, reference.clone().to(self.device), source.clone().to(self.device))
         finally:
             self.train(training)

@@ -68,6 +68,15 @@ def test_the_same_seed_gives_the_same_answer(untrained: Adm) -> None:
     assert not untrained.training
 
 
+def test_it_is_guided_within_an_inference_mode_too(untrained: Adm) -> None:
+    reference, source, _ = moved_pairs(1, 64, 0.05)
+    found = untrained.align(reference, source[:, None])
+    with torch.inference_mode():
+        again = untrained.align(reference.clone(), source[:, None].clone())
+    assert untrained.inference.guidance > 0
+    assert torch.equal(again.image, found.image)
+
+
 def test_the_chain_that_correlates_best_is_taken_and_the_others_are_asked() -> None:
     homography = torch.eye(3).double().repeat(6, 1, 1)
     homography[:, 0, 2] = torch.tensor([0.0, 0.5, 30.0, 9.0, 9.0, 9.5])
