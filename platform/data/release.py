@@ -15,12 +15,10 @@ from PIL import Image
 
 from ...methods.errors import DatasetError, InputError
 from .layouts.dsia import FILES as DSIA_FILES
+from .layouts.fire import DROPPED
 from .layouts.opening import open_reader
 from .samples import decode_picture
 from .shards import Reader
-
-MISALIGNED = 37
-"""Pair of FIRE's group P whose published control points are wrong: readers leave it out, so no pair gets its name."""
 
 Files = dict[str, bytes]
 """Path below the target to content."""
@@ -50,8 +48,8 @@ def fire_files(content: Mapping[str, bytes], split: str) -> Files:
     group, number = str(meta.get("subset", "")), int(meta.get("index", 0)) + 1
     if group not in ("S", "P", "A"):
         raise DatasetError(f"pair {number - 1} of the split '{split}' is in no group S, P or A of FIRE; choose others")
-    if group == "P" and number >= MISALIGNED:
-        number += 1
+    # Readers leave out what FIRE has misaligned, so no pair gets such a name.
+    number += sum(number >= int(name[1:3]) for name in DROPPED if name[0] == group)
     name = f"{group}{number:02d}"
     rows = "\n".join(" ".join(f"{value:.4f}" for value in row) for row in meta["points"])
     return {

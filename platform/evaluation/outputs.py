@@ -26,8 +26,8 @@ from .store import encode
 from .tables import csv_text, latex
 from .work import Job
 
-_NOT_ALLOWED = re.compile(r"[^\w\-. /]")
-"""In names of MLflow's metrics."""
+_NOT_ALLOWED = re.compile(r"[^\w\-. ]")
+"""In the parts of names of MLflow's metrics."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,11 @@ def load_mlflow(tracking_uri: str | None) -> None:
     threading.Thread(target=load, daemon=True, name="mlflow").start()
 
 
+def metric_name(*parts: str) -> str:
+    """A name that MLflow takes: of parts, each without slashes, which a checkpoint's path may have."""
+    return "/".join(_NOT_ALLOWED.sub("_", part) for part in parts)
+
+
 def track(evaluation: Evaluation, name: str, options: Mapping[str, Any], tracking_uri: str | None) -> None:
     """Keep the evaluation in MLflow, where it is installed.
 
@@ -133,7 +138,7 @@ def track(evaluation: Evaluation, name: str, options: Mapping[str, Any], trackin
     from ..tracking import Tracker, flatten
 
     metrics = {
-        _NOT_ALLOWED.sub("_", f"{row['dataset']}/{row['task']}/{row['method']}/{metric}"): entry["mean"]
+        metric_name(row["dataset"], row["task"], row["method"], metric): entry["mean"]
         for row in evaluation.rows
         for metric, entry in row["metrics"].items()
     }

@@ -19,6 +19,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 import torch
+from mlflow.utils.validation import _validate_metric_name
 from torch import Tensor
 
 from raylign.methods.aligner import Alignment
@@ -31,6 +32,7 @@ from raylign.platform.evaluation.drawing import gallery_items
 from raylign.platform.evaluation.evaluate import evaluate, make_plan
 from raylign.platform.evaluation.farm import FarmOptions, open_farm
 from raylign.platform.evaluation.gallery import choose_items
+from raylign.platform.evaluation.outputs import metric_name
 from raylign.platform.evaluation.results import METRICS, CaseResult
 from raylign.platform.evaluation.store import Parts, decode, encode, model_digest
 from raylign.platform.evaluation.summary import summarise
@@ -159,6 +161,12 @@ def test_two_runs_agree_to_the_last_bit_whoever_does_the_work(workdir: Path, ray
     assert main([*arguments, "--name", "here", "--workers", "1", "--fresh"]) == 0
     assert all(path.stat().st_mtime_ns > time_ns for path, time_ns in parts.items())
     assert without_costs(here) == without_costs(there)
+
+
+def test_metrics_of_any_method_have_names_that_mlflow_takes() -> None:
+    for method in ("sift", "/tmp/train/a/checkpoint", "../checkpoint", "a//b[adapt=0,start=network]", "ärger"):
+        _validate_metric_name(metric_name("board/parallax", "pair", method, "psnr_overlap"))
+    assert metric_name("parallax", "pair", "sift", "psnr") == "parallax/pair/sift/psnr"
 
 
 def test_a_killed_evaluation_goes_on_to_the_same_numbers(

@@ -100,8 +100,8 @@ def test_an_epoch_sees_every_scene(url: str) -> None:
 
 def test_batches_are_what_they_always_were(small: str) -> None:
     batch = TrainingPairs(small, 32, 4, AugmentOptions(), seed=5).batch(1, 2)
-    assert list(batch) == ["reference", "source", "reference_input", "source_input", "homography"]
-    means = {name: value.double().mean((1, 2, 3)) for name, value in batch.items() if name != "homography"}
+    assert list(batch) == ["reference", "source", "reference_input", "source_input", "homography", "seed"]
+    means = {name: value.double().mean((1, 2, 3)) for name, value in batch.items() if name in MEANS}
     for name, expected in MEANS.items():
         assert means[name].tolist() == pytest.approx(expected, abs=1e-4), name
     for row, expected in zip(batch["homography"], HOMOGRAPHIES, strict=True):

@@ -21,7 +21,7 @@ SMALL = """
     ("arguments", "message"),
     [
         ("nope --data data", "unknown method 'nope'"),
-        ("sift --data data", "'sift' has nothing to tune; choose one of crossscale"),
+        ("sift --data data", "'sift' has nothing to tune; choose one of adm, crossscale"),
         ("--data data", "the method comes first"),
         ("crossscale", "missing --data"),
         ("crossscale --data missing", "no dataset at"),
@@ -55,7 +55,7 @@ def test_wrong_input_is_one_line_and_starts_nothing(
 
 def test_help_names_the_methods_without_loading_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tune", "--help"]) == 0
-    assert "methods: crossscale" in capsys.readouterr().out
+    assert "methods: adm, crossscale, diar, dmaligner" in capsys.readouterr().out
 
 
 def test_a_real_sweep_from_the_command_line(ray_local: None, workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
