@@ -14,15 +14,18 @@ import tyro
 from ..methods.errors import InputError, RaylignError, UnknownMethodError
 from ..methods.registry import method_class, names
 from ..platform.arguments import parse
+from ..platform.inference import Chosen, check_inference, split_name
 from ..platform.runs import run_folder
 from ..platform.training.options import LoopOptions, TrainingSpec
 from .records import TrialRecord, best_record
-from .spaces import Space, search_space, space_names
+from .results import use_best
+from .spaces import Space, search_space, searches_inference, space_names
 from .sweep import Resources, SweepSettings, is_done, run_sweep
 
 HELP = """usage: raylign tune METHOD --data URL [OPTIONS]
 
-Search a learned method's hyperparameters; 'raylign tune METHOD --help' lists every option and the spaces.
+Search a learned method's hyperparameters, or with --checkpoint what a trained model aligns with;
+'raylign tune METHOD --help' lists every option and the spaces.
 
 methods: """
 
@@ -43,8 +46,11 @@ class SweepOptions:
     """Epochs that every trial gets before it may be stopped."""
     reduction: int = 3
     """At each rung (grace, grace * reduction, ...) about one trial in this many goes on."""
+    checkpoint: str = ""
+    """A trained model, by its folder or its name in 'raylign models', whose inference options are searched: with a
+    space of 'inference.' options, nothing is trained. 'NAME[solver=ddim,steps=8]' has all trials align with these."""
     metric: str = "val_psnr_overlap"
-    """The metric to search for, as the training reports it."""
+    """The metric to search for, as the training reports it; over inference options also seconds_per_sample."""
     mode: Literal["max", "min"] = "max"
     """Whether more or less of it is better."""
     seed: int = 0
@@ -112,8 +118,12 @@ def _tune(method: str, data: str, sweep: SweepOptions, options: Any) -> int:
     tracking_uri(sweep.tracking_uri)
     space = search_space(method, sweep.space)
     spec = to_spec(method, options)
+    checkpoint, fixed = _model(method, sweep, space)
+    if checkpoint:
+        _check_measuring(sweep, options)
+        sweep = dataclasses.replace(sweep, epochs_max=1, grace=1)
     spec = dataclasses.replace(spec, loop=dataclasses.replace(spec.loop, epochs=sweep.epochs_max))
-    _check_training(spec, space)
+    _check_space(spec, space)
     settings = SweepSettings(
         spec=spec,
         space=sweep.space,
@@ -123,6 +133,8 @@ def _tune(method: str, data: str, sweep: SweepOptions, options: Any) -> int:
         seed=sweep.seed,
         metric=sweep.metric,
         mode=sweep.mode,
+        checkpoint=checkpoint,
+        inference=fixed,
     )
     name = sweep.name or f"{method}-{sweep.space}-{settings.digest()}"
     if sweep.resume and not (sweep.runs / "tune" / name / "config.yaml").exists():
@@ -168,11 +180,46 @@ def _check(sweep: SweepOptions, loop: LoopOptions) -> None:
         raise InputError("--loop.val-every: trials are compared after every epoch; leave it at 1")
 
 
-def _check_training(spec: TrainingSpec, space: Space) -> None:
+def _model(method: str, sweep: SweepOptions, space: Space) -> tuple[str, Chosen]:
+    """The folder of the model whose inference options are searched, and those that all trials have.
+
+    Raises:
+        InputError: there is no such model, it is of another method, or the space is of the other kind.
+    """
+    if not searches_inference(space):
+        if sweep.checkpoint:
+            spaces = [name for name in space_names(method) if searches_inference(search_space(method, name))]
+            raise InputError(
+                f"--checkpoint: the space '{sweep.space}' is searched by training; leave --checkpoint out, or choose "
+                f"--space {' or '.join(spaces)}"
+            )
+        return "", ()
+    if not sweep.checkpoint:
+        raise InputError(f"--space {sweep.space} searches what a trained model aligns with; give it with --checkpoint")
+    from ..platform.alignment import choose_model
+
+    name, fixed = split_name(sweep.checkpoint, "--checkpoint")
+    choice = choose_model(method, name, sweep.tracking_uri)
+    return str(Path(choice.target).absolute()), check_inference(method, fixed, "--checkpoint")
+
+
+def _check_measuring(sweep: SweepOptions, options: Any) -> None:
+    """Refuse what only trainings have."""
+    default = SweepOptions()
+    for flag, given, usual in (
+        ("--epochs-max", sweep.epochs_max, default.epochs_max),
+        ("--grace", sweep.grace, default.grace),
+        ("--model", options.model, type(options.model)()),
+    ):
+        if given != usual:
+            raise InputError(f"{flag}: with --checkpoint nothing is trained; leave it out")
+
+
+def _check_space(spec: TrainingSpec, space: Space) -> None:
     """Tell wrong input before any trial starts."""
     from ..platform.data.layouts.opening import open_reader
 
-    for split in ("train", "val"):
+    for split in ("val",) if searches_inference(space) else ("train", "val"):
         open_reader(spec.data, split)
     for name in space:
         part, _, key = name.partition(".")
@@ -194,4 +241,4 @@ def _tell(settings: SweepSettings, folder: Path, found: list[TrialRecord], was_d
     print(f"report      {folder / 'report.html'}")
     if (folder / "checkpoint").exists():  # not where the trials ran on machines that do not share this folder
         print(f"checkpoint  {folder / 'checkpoint'}")
-    print(f"train it    raylign train --config {folder / 'best.yaml'}")
+    print(f"take it     {use_best(settings, folder, best)}")

@@ -13,14 +13,15 @@ from .spaces import Choice, Integer, Range, Real, Space
 _COLOURS = {"finished": "#0b68cb", "stopped early": "#e5961a", "diverged": "#cc3333", "failed": "#7a7a7a"}
 
 
-def sweep_report(title: str, records: list[TrialRecord], space: Space, *, grace: int) -> str:
+def sweep_report(title: str, records: list[TrialRecord], space: Space, *, grace: int, use: str) -> str:
     """A self-contained page about a sweep.
 
     Args:
         title: plain text.
         records: all trials.
         space: what was searched.
-        grace: epochs that every trial trained, unless it failed.
+        grace: epochs that every trial has, unless it failed.
+        use: the command that takes the best point.
     """
     best = best_record(records)
     scored = [record for record in records if record.best is not None]
@@ -28,7 +29,7 @@ def sweep_report(title: str, records: list[TrialRecord], space: Space, *, grace:
     if best is not None:
         point = table(["hyperparameter", "best", "searched"], _point_rows(best, space))
         lead = f"trial {best.number} after epoch {best.best_epoch}: {best.metric} = {best.best:.5g}"
-        again = "<p>Train it again: <code>raylign train --config best.yaml</code></p>"
+        again = f"<p>Take it: <code>{html.escape(use)}</code></p>"
         sections = [
             ("Best trial", f'<p class="big">{html.escape(lead)}</p>{point}{again}'),
             ("History", _history(scored)),
@@ -145,7 +146,7 @@ def _slices(scored: list[TrialRecord], space: Space) -> str:
 def _pareto(scored: list[TrialRecord]) -> str:
     timed = [record for record in scored if record.held and record.seconds > 0]
     if not timed:
-        return "<p>Not known: the training reports no times.</p>"
+        return "<p>Not known: no times are reported.</p>"
     points = [(record.seconds, record.best or 0.0) for record in timed]
     front = pareto_front(points, higher=timed[0].mode == "max")
     plt: Any = plots()
@@ -154,7 +155,7 @@ def _pareto(scored: list[TrialRecord]) -> str:
     axis.plot(*zip(*(points[i] for i in front), strict=True), color="#0b68cb", marker="o", label="Pareto front")
     for index in front:
         axis.annotate(str(timed[index].number), points[index], fontsize=8, xytext=(4, 4), textcoords="offset points")
-    axis.set_xlabel("training time (s)")
+    axis.set_xlabel("time of a trial (s)")
     axis.set_ylabel(f"best {timed[0].metric}")
     axis.legend(fontsize=8)
     drawn.tight_layout()

@@ -1,7 +1,8 @@
 """Search spaces by name: which hyperparameters of a method a sweep tries, and in which ranges.
 
 A space is plain data, so it pickles with the searcher, prints in a help text and is checked in a test. A key is the
-dotted name of a `TrainingSpec` field, as the flags of `raylign train` have it: `loop.lr`, `model.levels`.
+dotted name of a `TrainingSpec` field, as the flags of `raylign train` have it: `loop.lr`, `model.levels`; or that of an
+inference option of a trained model, `inference.guidance`: a space has either the ones or the others.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..methods.errors import InputError
+from ..platform.inference import Chosen, default_inference
 from ..platform.training.options import TrainingSpec
 
 if TYPE_CHECKING:
@@ -76,6 +78,8 @@ class Choice:
 
 Range = Real | Integer | Choice
 Space = Mapping[str, Range]
+INFERENCE = "inference."
+"""What the names of inference options begin with."""
 
 # What every learned method has.
 _OPTIMIZER: dict[str, Range] = {
@@ -96,6 +100,10 @@ _SPACES: dict[str, dict[str, dict[str, Range]]] = {
             "model.shape_weight": Real(0.1, 100.0, log=True),
             "model.jnd_weight": Real(0.01, 10.0, log=True),
         },
+        "inference": {
+            "inference.adapt": Integer(0, 160),
+            "inference.start": Choice(("auto", "network", "classical")),
+        },
     },
     "adm": {
         "default": {
@@ -108,12 +116,24 @@ _SPACES: dict[str, dict[str, dict[str, Range]]] = {
             "model.displacement_network": Choice(("cnn", "transformer")),
             "model.patch_tokens": Choice((False, True)),
         },
+        "inference": {
+            "inference.guidance": Real(1e-3, 1.0, log=True),
+            "inference.iterations": Integer(1, 4),
+            "inference.steps": Integer(2, 100),
+            "inference.solver": Choice(("ancestral", "ddim", "dpm")),
+        },
     },
     "diar": {
         "default": {
             "model.aggregation": Choice(("softmax", "average", "deepsets")),
             "model.temporal_window": Integer(1, 3),
             "loop.lr": Real(1e-5, 3e-3, log=True),
+        },
+        "inference": {
+            "inference.keypoints": Choice((False, True)),
+            "inference.bundle": Choice((False, True)),
+            "inference.refine": Choice((False, True)),
+            "inference.scales": Integer(1, 9),
         },
     },
     "dmaligner": {
@@ -126,6 +146,11 @@ _SPACES: dict[str, dict[str, dict[str, Range]]] = {
             "model.prediction": Choice(("sample", "epsilon")),
             "model.min_snr": Choice((0.0, 5.0)),
             "model.dmp": Choice(("correlation", "features", "none")),
+        },
+        "inference": {
+            "inference.solver": Choice(("ddim", "dpm")),
+            "inference.steps": Integer(1, 50),
+            "inference.keep_pixels": Choice((False, True)),
         },
     },
 }
@@ -145,6 +170,11 @@ def search_space(method: str, name: str) -> Space:
     if name not in space_names(method):
         raise InputError(f"--space: {method} has no space '{name}'; choose one of {', '.join(space_names(method))}")
     return _SPACES.get(method, {}).get(name, _OPTIMIZER)
+
+
+def searches_inference(space: Space) -> bool:
+    """Whether a space is over inference options of a trained model, so that nothing is trained."""
+    return any(name.startswith(INFERENCE) for name in space)
 
 
 def suggest(space: Space, trial: optuna.Trial) -> dict[str, Any]:
@@ -171,9 +201,11 @@ def apply(spec: TrainingSpec, point: Mapping[str, Any]) -> TrainingSpec:
     )
 
 
-def start_point(space: Space, spec: TrainingSpec) -> dict[str, Any]:
-    """The values that `spec` has already, where they lie in their ranges: a sweep tries these first."""
+def start_point(space: Space, spec: TrainingSpec, fixed: Chosen = ()) -> dict[str, Any]:
+    """The values that `spec` and the method have already, where they lie in their ranges: a sweep tries these first."""
     parts: dict[str, Mapping[str, Any]] = {"loop": vars(spec.loop), "augment": spec.augment, "model": spec.model}
+    if searches_inference(space):
+        parts["inference"] = default_inference(spec.method, fixed)
     point = {}
     for name, allowed in space.items():
         part, _, key = name.partition(".")

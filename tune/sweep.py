@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ..methods.errors import InputError, RaylignError
+from ..platform.inference import Chosen
 from ..platform.progress import Progress
 from ..platform.runs import read_yaml, write_text
 from ..platform.training.options import TrainingSpec
@@ -27,7 +28,7 @@ from .spaces import search_space, start_point
 if TYPE_CHECKING:
     from ray import tune
 
-    from .trainable import TrainFunction
+    from .trainable import TrainFunction, Work
 
 _EXPERIMENT = "ray"
 
@@ -50,6 +51,10 @@ class SweepSettings:
     """Of the sampler."""
     metric: str
     mode: Mode
+    checkpoint: str = ""
+    """Folder of the trained model whose inference options are searched; empty where trials train."""
+    inference: Chosen = ()
+    """Inference options that all trials have in common."""
 
     def plain(self) -> dict[str, Any]:
         """As YAML and JSON values."""
@@ -81,7 +86,7 @@ def run_sweep(
         settings: what to search.
         folder: the sweep's folder, `runs/tune/<name>`.
         resources: where to run.
-        train: the training loop of a trial; None means the platform's.
+        train: the training loop of trials that train; None means the platform's.
 
     Returns:
         All trials, in the order of their start.
@@ -234,13 +239,10 @@ def _tuner(
     from .trainable import run_trial
     from .watch import Brake, SweepCallback
 
-    if train is None:
-        from ..platform.training.loop import train
     trainable = tune.with_resources(
         tune.with_parameters(
             run_trial,
-            spec=settings.spec,
-            train=train,
+            work=_work(settings, train),
             metric=settings.metric,
             mode=settings.mode,
             folder=folder / "trials",
@@ -261,7 +263,7 @@ def _tuner(
         metric=settings.metric,
         mode=settings.mode,
         epochs=epochs,
-        first=start_point(space, settings.spec),
+        first=start_point(space, settings.spec, settings.inference),
     )
     return tune.Tuner(
         trainable,
@@ -288,6 +290,18 @@ def _tuner(
             verbose=0,
         ),
     )
+
+
+def _work(settings: SweepSettings, train: TrainFunction | None) -> Work:
+    """What each trial does."""
+    if settings.checkpoint:
+        from .inference import Measuring
+
+        return Measuring(settings.spec, settings.checkpoint, settings.inference)
+    from ..platform.training.loop import train as train_method
+    from .trainable import Training
+
+    return Training(settings.spec, train or train_method)
 
 
 def _trial_folder(trial: Any) -> str:

@@ -1,4 +1,4 @@
-"""One trial: the platform's training loop in one Tune actor, without Ray Train around it.
+"""One trial in one Tune actor: the platform's training loop without Ray Train around it, or a measurement alone.
 
 A trial is one process, so a plain function is enough; nesting Ray Train in Tune would cost 15 s a trial and needs the
 dashboard.
@@ -15,6 +15,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from .spaces import apply
 
 TrainFunction = Callable[[TrainingSpec, Reporter], Mapping[str, float]]
 """`raylign.platform.training.loop.train`, or what stands in for it."""
+Work = Callable[[Mapping[str, Any], Reporter], object]
+"""What a trial does with a point of the search space: `Training`, or `inference.Measuring`."""
 
 _SCORE = "score.json"
 BEST = "best"
@@ -68,7 +71,7 @@ class TuneReporter:
             InputError: the metric of the sweep is not among those reported.
         """
         if self._metric not in metrics:
-            raise InputError(f"--metric {self._metric}: the training reports only {', '.join(sorted(metrics))}")
+            raise InputError(f"--metric {self._metric}: a trial reports only {', '.join(sorted(metrics))}")
         self.diverged = not math.isfinite(metrics[self._metric])
         if checkpoint is not None and not self.diverged:
             self._kept.report(metrics, _Scored(checkpoint, dict(metrics)))
@@ -135,22 +138,33 @@ class _Scored:
         (folder / _SCORE).write_text(json.dumps(self._metrics))
 
 
+@dataclass(frozen=True)
+class Training:
+    """What a trial of a sweep over hyperparameters does."""
+
+    spec: TrainingSpec
+    """The values of all that is not searched."""
+    train: TrainFunction
+
+    def __call__(self, point: Mapping[str, Any], reporter: Reporter) -> None:
+        """Train with the values of a point."""
+        self.train(apply(self.spec, point), reporter)
+
+
 def run_trial(
     config: dict[str, Any],
     *,
-    spec: TrainingSpec,
-    train: TrainFunction,
+    work: Work,
     metric: str,
     mode: Mode,
     folder: Path,
     threads: int,
 ) -> None:
-    """Train one point of the search space.
+    """Try one point of the search space.
 
     Args:
         config: the point, with dotted names.
-        spec: the values of all that is not searched.
-        train: the training loop.
+        work: what to do with it.
         metric: the metric of the sweep.
         mode: whether more or less of it is better.
         folder: the sweep's folder of trials.
@@ -163,7 +177,7 @@ def run_trial(
     reporter = TuneReporter(folder / tune.get_context().get_trial_id(), metric, mode)
     reporter.replay()
     try:
-        train(apply(spec, config), reporter)
+        work(config, reporter)
     except RaylignError as error:
         from ..platform.training.loop import TrainingError
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,12 +22,13 @@ def validate(
     *,
     seed: int = 0,
     average: WeightAverage | None = None,
+    inference: Any = None,
     pictures: int = 0,
     batch_size: int = 32,
 ) -> tuple[dict[str, float], bytes | None]:
     """Measure a model on held-out samples, with its own `align`: in the precision that its users get.
 
-    It aligns with the method's `validation_inference()`; what was chosen before holds again afterwards.
+    What the model aligns with otherwise holds again afterwards.
 
     Args:
         model: any learned method.
@@ -35,6 +37,7 @@ def validate(
             `frames (P, T, 3, S, S)`, `truth (P, 3, S, S)`, `homographies (P, T, 3, 3)`.
         seed: of methods that draw random numbers; the training's own stream is left as it is.
         average: whose weights are measured instead of the model's.
+        inference: the `Inference` to align with; None means the method's `validation_inference()`.
         pictures: samples on the contact sheet.
         batch_size: samples at a time.
 
@@ -51,7 +54,7 @@ def validate(
     parts: dict[str, list[Tensor]] = {name: [] for name in names}
     model.eval()
     applied = average.applied() if average else contextlib.nullcontext()
-    with torch.random.fork_rng(devices), applied, _validation_inference(model):
+    with torch.random.fork_rng(devices), applied, _aligning_with(model, inference):
         torch.manual_seed(seed)
         for first in range(0, len(next(iter(samples.values()))), batch_size):
             batch = {name: value[first : first + batch_size].to(device) for name, value in samples.items()}
@@ -72,8 +75,8 @@ def validate(
 
 
 @contextlib.contextmanager
-def _validation_inference(model: LearnedAligner) -> Iterator[None]:
-    chosen, model.inference = model.inference, model.validation_inference()
+def _aligning_with(model: LearnedAligner, inference: Any) -> Iterator[None]:
+    chosen, model.inference = model.inference, inference or model.validation_inference()
     try:
         yield
     finally:

@@ -40,6 +40,10 @@ SMALL = """
         ("crossscale --data data --name ../x", "cannot name a run"),
         ("crossscale --data data --tracking-uri ./mlruns", "--tracking-uri './mlruns'"),
         ("crossscale --data data --spaces x", "--spaces"),
+        ("crossscale --data data --space inference", "give it with --checkpoint"),
+        ("crossscale --data data --checkpoint x", "leave --checkpoint out, or choose --space inference"),
+        ("crossscale --data data --checkpoint ./x --space inference", "no checkpoint folder"),
+        ("crossscale --data data --checkpoint x --space inference", "no model 'x'"),
     ],
 )
 def test_wrong_input_is_one_line_and_starts_nothing(
@@ -86,3 +90,29 @@ def test_a_real_sweep_from_the_command_line(ray_local: None, workdir: Path, caps
     assert "already done, 2 trials" in capsys.readouterr().out
     assert main([*command, "--trials", "3", "--name", folder.name]) == 2
     assert "holds a sweep with another trials" in capsys.readouterr().err
+    tune_what_it_aligns_with(folder / "checkpoint", capsys)
+
+
+def tune_what_it_aligns_with(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Over the model of another sweep."""
+    shared = ["tune", "crossscale", "--data", "data", "--space", "inference", "--loop.val-pairs", "1"]
+    searched = [*shared, "--checkpoint", f"{checkpoint}[adapt=3]"]
+    for flags, message in (
+        (["--epochs-max", "3"], "--epochs-max: with --checkpoint nothing is trained"),
+        (["--model.levels", "1"], "--model: with --checkpoint nothing is trained"),
+        (["--trials", "2", "--metric", "nope"], "--metric nope: a trial reports only epoch, seconds, seconds_per"),
+    ):
+        assert main([*searched, *flags]) == 2
+        assert message in capsys.readouterr().err
+    assert main([*shared, "--checkpoint", f"{checkpoint}[nope=3]"]) == 2
+    assert "'crossscale' has no option 'nope'" in capsys.readouterr().err
+    assert main([*searched, "--trials", "2", "--name", "options"]) == 0
+    out = capsys.readouterr().out
+    assert f"--checkpoint {checkpoint.resolve()} --set adapt=" in out
+    content = json.loads(Path("runs/tune/options/results.json").read_text())
+    first, second = content["trials"]
+    assert first["params"] == {"inference.adapt": 3, "inference.start": "auto"}
+    assert second["params"].keys() == first["params"].keys()
+    assert not Path("runs/tune/options/best.yaml").exists()
+    assert "with --checkpoint" not in out
+    assert "align REF SRC" in Path("runs/tune/options/report.html").read_text()

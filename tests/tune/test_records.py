@@ -96,18 +96,19 @@ def test_importance_that_cannot_be_known_is_said(count: int, why: str) -> None:
     space = search_space("crossscale", "default")
     with pytest.raises(ValueError, match=why):
         importances(records, space, 1)
-    assert why in sweep_report("t", records, space, grace=1)
+    assert why in sweep_report("t", records, space, grace=1, use="")
 
 
 def test_page_is_self_contained_and_escapes() -> None:
     failed = dataclasses.replace(record(3, [], "failed"), error="<b>no & memory</b>")
     records = [record(0, [1.0, 2.0]), record(1, [1.5], "stopped early"), record(2, [3.0, math.nan], "diverged"), failed]
-    page = sweep_report("sweep <s>", records, search_space("crossscale", "default"), grace=1)
+    page = sweep_report("sweep <s>", records, search_space("crossscale", "default"), grace=1, use="take <it>")
+    assert "take &lt;it&gt;" in page
     assert "4 trials: 1 finished, 1 stopped early, 1 diverged, 1 failed." in page
     assert "&lt;b&gt;no &amp; memory&lt;/b&gt;" in page
     assert "<b>no" not in page
     assert "http" not in page
     assert page.count("data:image/png;base64") >= 4
-    nothing = sweep_report("none", [failed], search_space("crossscale", "default"), grace=1)
+    nothing = sweep_report("none", [failed], search_space("crossscale", "default"), grace=1, use="")
     assert "All trials" in nothing
     assert "History" not in nothing

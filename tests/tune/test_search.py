@@ -14,7 +14,7 @@ from raylign.methods.errors import InputError
 from raylign.methods.registry import method_class, names
 from raylign.platform.training.options import LoopOptions, TrainingSpec
 from raylign.tune.search import StudySearch, keep_study, make_study, saved_study
-from raylign.tune.spaces import Choice, Integer, Real, apply, search_space, space_names, start_point
+from raylign.tune.spaces import Choice, Integer, Real, apply, search_space, searches_inference, space_names, start_point
 
 SPACE = {"loop.lr": Real(1e-4, 1.0, log=True), "model.levels": Integer(0, 2), "model.kind": Choice(("a", "b"))}
 
@@ -140,6 +140,18 @@ def test_the_users_own_values_come_first_where_they_lie_in_their_ranges() -> Non
     assert search.suggest("b")["loop.lr"] != 1e-3
 
 
+def test_what_a_model_aligns_with_already_comes_first() -> None:
+    space, spec = search_space("adm", "inference"), TrainingSpec("adm", "/d")
+    usual = {"inference.guidance": 0.05, "inference.iterations": 2, "inference.steps": 100}
+    assert start_point(space, spec) == {**usual, "inference.solver": "ancestral"}
+    fixed = (("solver", "dpm"), ("steps", "200"))
+    assert start_point(space, spec, fixed) == {
+        "inference.guidance": 0.05,
+        "inference.iterations": 2,
+        "inference.solver": "dpm",
+    }
+
+
 @pytest.mark.parametrize("method", names(learned=True))
 def test_every_space_names_fields_that_exist(method: str) -> None:
     config = method_class(method).Config()  # type: ignore[attr-defined]
@@ -148,13 +160,20 @@ def test_every_space_names_fields_that_exist(method: str) -> None:
         assert pickle.loads(pickle.dumps(dict(space))) == dict(space)
         study = make_study("s", "max", 0, 3)
         point = StudySearch(study, space, metric="m", mode="max", epochs=1, first={}).suggest("a")
-        spec = apply(TrainingSpec(method, "/d", model=dataclasses.asdict(config)), point)
+        hyperparameters = {key: value for key, value in point.items() if not key.startswith("inference.")}
+        spec = apply(TrainingSpec(method, "/d", model=dataclasses.asdict(config)), hyperparameters)
         method_class(method).Config(**spec.model)  # type: ignore[attr-defined]
+        options = {key[10:]: value for key, value in point.items() if key.startswith("inference.")}
+        method_class(method).Inference(**options)  # type: ignore[attr-defined]
+        assert len(options) in (0, len(space))
+        assert searches_inference(space) == bool(options)
         assert all(point[key] in allowed for key, allowed in space.items())
         assert all(vars(spec.loop)[key[5:]] == value for key, value in point.items() if key.startswith("loop."))
 
 
 def test_unknown_space_is_told() -> None:
-    with pytest.raises(InputError, match="crossscale has no space 'nope'; choose one of default, weights, optimizer"):
+    with pytest.raises(
+        InputError, match="crossscale has no space 'nope'; choose one of default, weights, inference, optimizer"
+    ):
         search_space("crossscale", "nope")
     assert search_space("somebody-elses", "default") == search_space("somebody-elses", "optimizer")
