@@ -21,7 +21,8 @@ DYNAMIC := runs/dsia
 DIAR := runs/diar
 SHOTS := --size 96 --scene.samples 8 --scene.denoise
 
-.PHONY: setup lock demo leaderboard crossscale crossscale-checkpoint diar diar-checkpoint dmaligner-checkpoint test test-slow bench lint format clean
+.PHONY: setup lock demo boards leaderboard crossscale crossscale-checkpoint diar diar-checkpoint dmaligner \
+	dmaligner-checkpoint test test-slow bench lint format clean
 
 setup: $(STAMP)
 
@@ -49,16 +50,19 @@ demo: setup
 # The README's table: every method that can run here, on rendered test sets and PICTURES; hours on two cores, most of
 # them for the networks. What is rendered, trained or measured already is kept.
 leaderboard: setup
-	$(MAKE) crossscale-checkpoint diar-checkpoint dmaligner-checkpoint
+	$(MAKE) crossscale-checkpoint diar-checkpoint dmaligner-checkpoint boards
+	$(if $(PICTURES),ln -sfn $(abspath $(PICTURES)) $(BOARD)/photographs)
+	$(BIN)/raylign evaluate --data $(addprefix $(BOARD)/,parallax prints sidar dsia fundus $(if $(PICTURES),photographs)) \
+		--methods all 'crossscale[adapt=0,start=network]' --limit $(LIMIT) --gallery 1 --name leaderboard \
+		--markdown README.md docs/results/leaderboard.md --csv docs/results/leaderboard.csv
+
+# What the tables are measured on: rendered pairs and sets that nothing is trained on.
+boards: setup
 	$(BIN)/raylign render parallax --scenes 100 --seed 5 --out $(BOARD)/parallax $(RENDER) 0.01
 	$(BIN)/raylign render sidar --scenes 22 --seed 6 --out $(BOARD)/prints $(RENDER) 0.04 --preset handheld --scene.frames 8
 	$(BIN)/raylign render sidar --scenes 22 --seed 7 --out $(BOARD)/sidar $(RENDER) 0.04 --scene.frames 8
 	$(BIN)/raylign render dsia --scenes 45 --seed 8 --out $(BOARD)/dsia $(RENDER) 0.02 --scene.aspect 1
 	$(BIN)/raylign render fundus --scenes 66 --seed 9 --out $(BOARD)/fundus $(RENDER) 0.02
-	$(if $(PICTURES),ln -sfn $(abspath $(PICTURES)) $(BOARD)/photographs)
-	$(BIN)/raylign evaluate --data $(addprefix $(BOARD)/,parallax prints sidar dsia fundus $(if $(PICTURES),photographs)) \
-		--methods all 'crossscale[adapt=0,start=network]' --limit $(LIMIT) --gallery 1 --name leaderboard \
-		--markdown README.md docs/results/leaderboard.md --csv docs/results/leaderboard.csv
 
 # The cross-scale network of the tables: 30 minutes on two cores. What is rendered or trained already is kept.
 MATCHING := --data $(STUDY)/collage --loop.schedule cosine --loop.warmup-steps 40 --loop.weight-decay 0.01 --loop.ema 0.995 \
@@ -75,8 +79,7 @@ crossscale-checkpoint: setup
 		--loop.lr 1e-4
 
 # The numbers of docs/results/crossscale.md; the study alone takes hours or says little. What is rendered or trained already is kept.
-crossscale: crossscale-checkpoint
-	$(BIN)/raylign render parallax --scenes 100 --seed 5 --out $(BOARD)/parallax $(RENDER) 0.01
+crossscale: crossscale-checkpoint boards
 	$(BIN)/raylign evaluate --data $(BOARD)/parallax --name crossscale-parallax --methods sift sift-mesh \
 		$(PASSES)
 	$(BIN)/raylign study docs/studies/crossscale.yaml --markdown docs/results/crossscale.md
@@ -124,13 +127,22 @@ DRAWING := --data $(DYNAMIC)/people --loop.schedule cosine --loop.warmup-steps 1
 	--augment.same-frame-probability 0 --augment.zoom 0.375 0.5 --augment.shift 0.02 --augment.brightness 0.2 \
 	--augment.colour 0.1 --augment.flip 0.5 --model.working-size 96 --model.vae-channels 32 64 64 --model.channels 48 \
 	--model.multipliers 1 2 2 --model.blocks 1 --model.attention-levels 1 --backend plain --resume
+DRAWN := 'dmaligner[steps=4]' 'dmaligner[steps=1]' 'dmaligner[solver=dpm,steps=4]' 'dmaligner[solver=student]' \
+	'dmaligner[keep_pixels=true]'
+
+# The numbers of docs/results/dmaligner.md.
+dmaligner: dmaligner-checkpoint boards
+	$(BIN)/raylign evaluate --data $(BOARD)/dsia --name dmaligner --methods identity sift sift-mesh dis-flow dmaligner \
+		$(DRAWN) --markdown docs/results/dmaligner.md
+
 dmaligner-checkpoint: setup
 	$(BIN)/raylign render dsia --scenes 300 --size 256 --scene.aspect 1 --seed 1 --out $(DYNAMIC)/people
 	$(BIN)/raylign train dmaligner --name dmaligner $(DRAWING) --model.geometry flow --model.student-share 0.2 \
 		--loop.epochs 20 --loop.steps-per-epoch 200
 
+# Most tests are of one thread: two processes share them, file by file.
 test: setup
-	$(BIN)/python -m pytest -m 'not slow and not bench'
+	$(BIN)/python -m pytest -m 'not slow and not bench' -n 2 --dist loadfile --durations 40
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow

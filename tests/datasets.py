@@ -197,18 +197,23 @@ def moving_sample(index: int, size: int) -> dict[str, bytes]:
 
 def write_moving(folder: Path, *, scenes: int = 12, size: int = 64) -> str:
     """A `pair` dataset in which something moves, with the true picture, its mask and a homography of the plane."""
-    held = max(1, scenes // 6)
+    return _write_pairs(folder, [moving_sample(k, size) for k in range(scenes)])
+
+
+def _write_pairs(folder: Path, samples: list[dict[str, bytes]]) -> str:
+    """A `pair` dataset; the last third of the samples is held out."""
+    held, count = max(1, len(samples) // 6), len(samples)
     info = {
         "kind": "pair",
         "generator": "test",
         "splits": {
-            "train": [0, scenes - 2 * held],
-            "val": [scenes - 2 * held, scenes - held],
-            "test": [scenes - held, scenes],
+            "train": [0, count - 2 * held],
+            "val": [count - 2 * held, count - held],
+            "test": [count - held, count],
         },
-        "fields": ["ref.png", "src.png", "gt.png", "dynamic.png", "meta.json"],
+        "fields": list(samples[0]),
     }
-    return write_samples(folder, [moving_sample(k, size) for k in range(scenes)], info)
+    return write_samples(folder, samples, info)
 
 
 def retina_sample(index: int, size: int) -> dict[str, bytes]:
@@ -236,18 +241,7 @@ def retina_sample(index: int, size: int) -> dict[str, bytes]:
 
 def write_retinas(folder: Path, *, scenes: int = 12, size: int = 64) -> str:
     """A `pair` dataset shaped like that of the renderer of retinas, with masks of vessels."""
-    held = max(1, scenes // 6)
-    info = {
-        "kind": "pair",
-        "generator": "test",
-        "splits": {
-            "train": [0, scenes - 2 * held],
-            "val": [scenes - 2 * held, scenes - held],
-            "test": [scenes - held, scenes],
-        },
-        "fields": ["ref.png", "src.png", "vessels.png", "vessels-src.png", "meta.json"],
-    }
-    return write_samples(folder, [retina_sample(k, size) for k in range(scenes)], info)
+    return _write_pairs(folder, [retina_sample(k, size) for k in range(scenes)])
 
 
 class Layers:
