@@ -7,7 +7,7 @@ from typing import Literal
 
 from ..errors import InputError
 
-VESSELS, EARLY, LATE = "vessels", "early", "late"
+VESSELS, EARLY, LATE, STUDENT = "vessels", "early", "late", "student"
 """Stages of a training."""
 MOST_DEVIATIONS = 4.0
 """Clean parameters are taken to be at most this many deviations from the mean, so that no estimate runs away and no
@@ -78,6 +78,9 @@ class AdmConfig:
     """Let the pixel loss grow as the noise falls, quadratically; off is the ablation."""
     regularisation_schedule: bool = True
     """Let the regularisation of the homography fall as the noise falls, quadratically; off is the ablation."""
+    student_share: float = 0.0
+    """Share of the epochs that distils a student of the homography's score network, which needs few steps; 0 for
+    none. Ours."""
     norm: float = 2.0
     """p of the distance between homographies (lost)."""
 
@@ -103,6 +106,7 @@ class AdmConfig:
             ("displacement_steps", 2, 10000),
             ("vessel_channels", 8, 256),
             ("vessel_share", 0.01, 0.9),
+            ("student_share", 0, 0.9),
             ("denoiser_channels", 8, 1024),
             ("denoiser_blocks", 1, 8),
             ("norm", 1, 8),
@@ -111,6 +115,8 @@ class AdmConfig:
         ):
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"{name} must be {low} to {high}, not {getattr(self, name)}")
+        if self.vessels == "learned" and self.vessel_share + self.student_share >= 1:
+            raise InputError("vessel_share and student_share leave nothing for the two paths; lower one of them")
         if self.working_size % 32 or not 32 <= self.working_size <= 1024:
             raise InputError(f"working_size must be a multiple of 32 from 32 to 1024, not {self.working_size}")
         for name in ("homography_betas", "displacement_betas"):
@@ -143,8 +149,8 @@ class AdmConfig:
 class AdmInference:
     """What can be chosen anew at each alignment: nothing here needs a new training."""
 
-    solver: Literal["ancestral", "ddim", "dpm"] = "ancestral"
-    """Reverse steps with fresh noise (the paper), DDIM, or DPM-Solver++ of second order."""
+    solver: Literal["ancestral", "ddim", "dpm", "student"] = "ancestral"
+    """Reverse steps with fresh noise (the paper), DDIM, DPM-Solver++ of second order, or the distilled student."""
     steps: int = 100
     """Steps of the homography's chain; fewer than the training's levels are spread evenly over them."""
     displacement_steps: int = 500
@@ -164,8 +170,8 @@ class AdmInference:
     """Of the noise."""
 
     def __post_init__(self) -> None:
-        if self.solver not in ("ancestral", "ddim", "dpm"):
-            raise InputError(f"solver must be ancestral, ddim or dpm, not '{self.solver}'")
+        if self.solver not in ("ancestral", "ddim", "dpm", "student"):
+            raise InputError(f"solver must be ancestral, ddim, dpm or student, not '{self.solver}'")
         for name, low, high in (
             ("steps", 1, 10000),
             ("displacement_steps", 0, 10000),

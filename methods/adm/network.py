@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -9,15 +10,17 @@ from torch import Tensor, nn
 
 from ..aligner import Alignment, LearnedAligner, Stage, single_source
 from ..draws import Draws
+from ..errors import InputError
 from .answer import align_pairs
 from .chain import Chain
-from .config import EARLY, LATE, MOST_DEVIATIONS, VESSELS, AdmConfig, AdmInference
+from .config import EARLY, LATE, MOST_DEVIATIONS, STUDENT, VESSELS, AdmConfig, AdmInference
 from .displacement import DisplacementScore
 from .encoder import build_encoder
 from .homography_score import HomographyScore
 from .losses import falling, grid_points, p_norm_distance, rising, smoothness, windowed_ncc
 from .parameters import to_homography, to_matrix, to_parameters
 from .spatial_transformer import spatial_transform
+from .student import consistency_loss
 from .vessel_filter import vessel_map
 from .vessel_network import VesselNetwork, vessel_loss
 
@@ -56,6 +59,10 @@ class Adm(LearnedAligner):
         self.score = HomographyScore(config, self.encoder.features)
         self.displacement = DisplacementScore(config)
         self.vessels = VesselNetwork(config.vessel_channels) if config.vessels == "learned" else None
+        self.student: HomographyScore | None = None
+        if config.student_share > 0:
+            # Dropout would part the two ends of a step, which shall have one answer.
+            self.student = HomographyScore(replace(config, dropout=0.0), self.encoder.features)
         self._stage = LATE
 
     @property
@@ -79,20 +86,27 @@ class Adm(LearnedAligner):
         return AdmInference(solver="ddim", steps=8, displacement_steps=2, iterations=1, guidance=0.0, chains=1)
 
     def training_stages(self) -> tuple[Stage, ...]:
-        """The vessel network if there is one, then both paths together, the field held back in the first quarter."""
+        """The vessel network if there is one, then both paths together, the field held back in the first quarter of
+        their epochs, then the student if there shall be one."""
         first = self.config.vessel_share if self.vessels is not None else 0.0
         early, late = self.config.displacement_weight
-        quarter = (1 - first) / 4 if early != late else 0.0
-        stages = (Stage(VESSELS, first), Stage(EARLY, quarter), Stage(LATE, 1 - first - quarter))
+        last = self.config.student_share
+        quarter = (1 - first - last) / 4 if early != late else 0.0
+        paths = (Stage(EARLY, quarter), Stage(LATE, 1 - first - last - quarter))
+        stages = (Stage(VESSELS, first), *paths, Stage(STUDENT, last))
         return tuple(stage for stage in stages if stage.share > 0)
 
     def enter_stage(self, stage: str) -> None:
-        """See `LearnedAligner.enter_stage`."""
+        """See `LearnedAligner.enter_stage`; the student starts as what the score network has become."""
         self._stage = stage
         for module in (self.encoder, self.score, self.displacement):
-            module.requires_grad_(stage != VESSELS)
+            module.requires_grad_(stage not in (VESSELS, STUDENT))
         if self.vessels is not None:
             self.vessels.requires_grad_(stage == VESSELS)
+        if self.student is not None:
+            self.student.requires_grad_(stage == STUDENT)
+            if stage == STUDENT:
+                self.student.load_state_dict(self.score.state_dict())
 
     def enable_gradient_checkpointing(self) -> None:
         """See `LearnedAligner.enable_gradient_checkpointing`."""
@@ -102,11 +116,16 @@ class Adm(LearnedAligner):
     def shard_units(self) -> list[nn.Module]:
         """See `LearnedAligner.shard_units`."""
         units = [*self.encoder.shard_units(), *self.score.shard_units(), *self.displacement.shard_units()]
+        units += [] if self.student is None else self.student.shard_units()
         return units if self.vessels is None else [*units, self.vessels]
 
     def unscaled(self, values: Tensor) -> Tensor:
         """Parameters `(B, 8)` of values in units of the training data's deviations."""
         return values * values.new_tensor(self.config.homography_scale)
+
+    def _scaled(self, parameters: Tensor) -> Tensor:
+        """The inverse of `unscaled`, float32."""
+        return (parameters / parameters.new_tensor(self.config.homography_scale)).float()
 
     def vessel_maps(self, pictures: Tensor) -> Tensor:
         """E_D: where vessels are, `(B, 1, S, S)`, float32 in [0, 1], of pictures `(B, 3, S, S)`; it has no gradient."""
@@ -116,7 +135,7 @@ class Adm(LearnedAligner):
             return self.vessels(pictures).float().sigmoid()
 
     def training_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The losses of the stage: of the vessel network, or of both paths (Eq. 5).
+        """The losses of the stage: of the vessel network, of both paths (Eq. 5), or of the student.
 
         `homography` and `displacement` are the squared errors of the noise that the two paths say, `pixel` and
         `regularisation` the sums of Eqs. 13 and 14; `loss` is their weighted sum. Pairs whose homography is not known
@@ -133,25 +152,44 @@ class Adm(LearnedAligner):
             said = self.vessels(torch.cat([reference, source]))
             loss = vessel_loss(said, torch.cat(batch["vessels"].split(1, dim=1))).mean()
             return {"loss": loss, "vessels": loss}
-        return self._matching_losses(reference, source, batch["homography"], Draws(batch))
-
-    def _matching_losses(self, reference: Tensor, source: Tensor, true: Tensor, draws: Draws) -> dict[str, Tensor]:
-        config, size = self.config, (reference.shape[-2], reference.shape[-1])
+        size, true = (reference.shape[-2], reference.shape[-1]), batch["homography"]
         known = true.isfinite().all(dim=(1, 2))
-        identity = torch.eye(3, dtype=torch.float64, device=true.device)
         # Replaced before anything is computed from it: NaN times zero would still be NaN in the gradient.
-        true = torch.where(known[:, None, None], true.double(), identity)
-        parameters = to_parameters(true, size, size)
-        chain = self.homography_chain
+        identity = torch.eye(3, dtype=torch.float64, device=true.device)
+        parameters = to_parameters(torch.where(known[:, None, None], true.double(), identity), size, size)
+        if self._stage == STUDENT:
+            loss = (self._student_losses(reference, source, parameters, Draws(batch)) * known).mean()
+            return {"loss": loss, "student": loss}
+        return self._matching_losses(reference, source, parameters, known, Draws(batch))
+
+    def _student_losses(self, reference: Tensor, source: Tensor, parameters: Tensor, draws: Draws) -> Tensor:
+        assert self.student is not None
+        # The teacher says the same to the same.
+        self.score.eval()
+        with torch.no_grad():
+            seen = self.encoder(source), self.encoder(reference)
+        student, clean = self.student, self._scaled(parameters)
+        return consistency_loss(
+            lambda noisy, levels: student(*seen, noisy, levels),
+            lambda noisy, levels: self.score(*seen, noisy, levels),
+            clean,
+            self.homography_chain,
+            draws,
+        )
+
+    def _matching_losses(
+        self, reference: Tensor, source: Tensor, parameters: Tensor, known: Tensor, draws: Draws
+    ) -> dict[str, Tensor]:
+        config, chain = self.config, self.homography_chain
         levels, noise = draws.integers(0, len(chain)), draws.normal(8)
-        clean = (parameters / parameters.new_tensor(config.homography_scale)).float()
+        clean = self._scaled(parameters)
         noisy = chain.add_noise(clean, noise, levels)
         said = self.score(self.encoder(source), self.encoder(reference), noisy, levels).float()
         found = self.unscaled(chain.clean_of(said, noisy, levels).clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS))
         told, field_said, field_noise, maps = self._field(reference, source, found, draws)
         with torch.autocast(reference.device.type, enabled=False):
-            points = grid_points(POINTS, None).to(true.device)
-            matrix, none = to_matrix(found.double()), identity.expand(len(true), 3, 3)
+            points = grid_points(POINTS, None).to(parameters.device)
+            matrix, none = to_matrix(found.double()), to_matrix(torch.zeros_like(parameters))
             weights = levels + 1.0, len(chain)
             grows = rising(*weights) if config.pixel_schedule else torch.ones_like(weights[0])
             falls = falling(*weights) if config.regularisation_schedule else torch.ones_like(weights[0])
@@ -204,9 +242,13 @@ class Adm(LearnedAligner):
 
         Raises:
             InputError: the tensors are not references `(B, 3, H, W)` with one source `(B, 1, 3, h, w)` each, of float32
-                in [0, 1].
+                in [0, 1]; or there is no student to align with.
         """
         source = single_source(reference, sources)
+        if self.inference.solver == "student" and self.student is None:
+            raise InputError(
+                "this model has no student; train it with --model.student-share, or take the solver ddim or dpm"
+            )
         training = self.training
         self.eval()
         try:

@@ -16,6 +16,7 @@ from .config import MOST_DEVIATIONS
 from .losses import windowed_ncc
 from .parameters import to_homography
 from .spatial_transformer import composed, spatial_transform
+from .student import clean_of_student
 
 if TYPE_CHECKING:
     from .network import Adm
@@ -147,9 +148,19 @@ class _Turn:
         return torch.full((len(self.fixed),), place, dtype=torch.long, device=self.device)
 
     def _clean(self, values: Tensor, place: int) -> Tensor:
-        """The clean parameters that the score network sees behind noisy ones, `(C, 8)`."""
+        """The clean parameters that the score network, or the student, sees behind noisy ones, `(C, 8)`."""
         levels = self._levels(place)
         timesteps = self.chain.timesteps.to(self.device)[levels]
+        if self.inference.solver == "student":
+            student = self.model.student
+            assert student is not None
+            said = clean_of_student(
+                lambda noisy, at: student(self.of_source, self.of_reference, noisy, at),
+                values,
+                timesteps,
+                self.model.homography_chain,
+            )
+            return said.clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS)
         said = self.model.score(self.of_source, self.of_reference, values, timesteps).float()
         return self.chain.clean_of(said, values, levels).clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS)
 
@@ -175,6 +186,9 @@ class _Turn:
             timestep = int(self.chain.timesteps[place])
             stepped: Tensor = self.solver.step(clean, timestep, values, return_dict=False)[0]
             return stepped
+        if self.inference.solver == "student":
+            # Multistep consistency sampling (Song et al. 2023, Algorithm 1): new noise on the clean answer.
+            return clean if place == 0 else self.chain.add_noise(clean, self._noise(8), self._levels(place - 1))
         if self.inference.solver == "ddim":
             return self.chain.ddim_step(values, clean, levels)
         score = self.chain.score_of_clean(clean, values, levels)

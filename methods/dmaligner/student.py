@@ -105,7 +105,11 @@ def consistency_loss(student: Predict, teacher: Predict, clean: Tensor, diffusio
             diffusion.clean_of(said, noisy, more), diffusion.noise_of(said, noisy, more), less
         )
         target = _clean(student, stepped, less, diffusion)
-    gap = _clean(student, noisy, more, diffusion) - target
+    return pseudo_huber(_clean(student, noisy, more, diffusion) - target)
+
+
+def pseudo_huber(gap: Tensor) -> Tensor:
+    """Mean of `sqrt(d^2 + c^2) - c` over the values of each sample, `(B,)` of `(B, ...)`."""
     return ((gap.square() + HUBER**2).sqrt() - HUBER).flatten(1).mean(1)
 
 

@@ -100,11 +100,12 @@ def test_the_field_is_held_back_in_the_first_quarter(batch: dict[str, Tensor]) -
 
 
 def test_stages_train_their_own_weights(batch: dict[str, Tensor]) -> None:
-    model = small_adm(vessels="learned").train()
+    model = small_adm(vessels="learned", student_share=0.2).train()
     stages = model.training_stages()
-    assert [stage.name for stage in stages] == ["vessels", "early", "late"]
+    assert [stage.name for stage in stages] == ["vessels", "early", "late", "student"]
     assert sum(stage.share for stage in stages) == pytest.approx(1)
-    for stage, trained in (("vessels", ("vessels.",)), ("early", ("encoder.", "score.", "displacement."))):
+    trainings = {"vessels": "vessels.", "early": ("encoder.", "score.", "displacement."), "student": "student."}
+    for stage, trained in trainings.items():
         model.enter_stage(stage)
         model.zero_grad()
         model.training_step(batch)["loss"].backward()
@@ -188,6 +189,7 @@ def test_recomputed_activations_give_the_same_gradients(changes: dict[str, Any],
         ({"displacement_weight": (-1.0, 1.0)}, "two numbers from 0"),
         ({"encoder": "resnet18"}, "ViT"),
         ({"dropout": 1.0}, "dropout must be"),
+        ({"vessels": "learned", "vessel_share": 0.5, "student_share": 0.5}, "leave nothing for the two paths"),
         ({"homography_scale": (*[0.3] * 6, 0.2, 0.05)}, "below 1/4 together"),
         ({"working_size": 128, "denoiser_multipliers": (1,)}, "too few for a working_size of 128"),
     ],

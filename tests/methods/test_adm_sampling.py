@@ -51,7 +51,7 @@ def knowing(homography: Tensor, field: Tensor | None = None, **choices: Any) -> 
     """A model whose networks know the answer in the first iteration."""
     model = small_adm(homography_scale=SCALE)
     clean = (to_parameters(homography, (SIDE, SIDE), (SIDE, SIDE)) / torch.tensor(SCALE)).float()
-    model.score = Knows(model, clean)  # type: ignore[assignment]
+    model.score = model.student = Knows(model, clean)  # type: ignore[assignment]
     model.displacement = Bends(torch.zeros(1, 2, SIDE, SIDE) if field is None else field)  # type: ignore[assignment]
     defaults = {"steps": 20, "displacement_steps": 20, "iterations": 1, "guidance": 0.0, "chains": 1}
     model.inference = AdmInference(**{**defaults, **choices})
@@ -63,7 +63,7 @@ def corner_errors(found: Tensor, true: Tensor) -> Tensor:
     return (transform_points(found, corners) - transform_points(true, corners)).norm(dim=-1).amax(1)
 
 
-@pytest.mark.parametrize("solver", ["ancestral", "ddim", "dpm"])
+@pytest.mark.parametrize("solver", ["ancestral", "ddim", "dpm", "student"])
 @pytest.mark.parametrize("steps", [1, 3, 20])
 def test_chains_end_where_their_networks_lead(solver: str, steps: int) -> None:
     reference, source, true = moved_pairs(3, SIDE, 0.1)
@@ -71,7 +71,8 @@ def test_chains_end_where_their_networks_lead(solver: str, steps: int) -> None:
     model = knowing(true, field, solver=solver, steps=steps, displacement_steps=steps)
     with torch.no_grad():
         found = run_chains(model, reference, source, [0, 1, 2])
-    assert corner_errors(found.homography, true).max() < 1e-3
+    # A student's answer near the clean end is in part what it is given.
+    assert corner_errors(found.homography, true).max() < (0.05 if solver == "student" else 1e-3)
     assert found.field is not None
     torch.testing.assert_close(found.field, field.expand(3, -1, -1, -1), atol=1e-4, rtol=0)
     assert found.steps == model.score.calls == model.displacement.calls == steps
