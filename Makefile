@@ -142,7 +142,7 @@ dmaligner-checkpoint: setup
 
 # Most tests are of one thread: two processes share them, file by file.
 test: setup
-	$(BIN)/python -m pytest -m 'not slow and not bench' -n 2 --dist loadfile --durations 40
+	$(BIN)/python -m pytest -m 'not slow and not bench' -n 2 --dist loadfile --no-loadscope-reorder --durations 40
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow

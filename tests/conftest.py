@@ -15,6 +15,19 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
 
 
+LONGEST = (
+    *("test_demo.py", "test_training.py", "test_sweep.py", "test_render_command.py", "test_evaluate.py"),
+    *("test_farm.py", "test_service.py", "test_training_failures.py", "test_study.py", "test_training_workers.py"),
+)
+"""Files that take minutes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first: of two processes that share the files, none shall be left with one at the end."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
+
+
 @pytest.fixture(scope="session")
 def ray_local() -> Iterator[None]:
     """A Ray of two CPUs, shared by all tests that need one."""

@@ -62,7 +62,9 @@ def test_batch_norm_over_workers_with_unequal_shares(tmp_path: Path) -> None:
         assert torch.equal(first[3][name], second[3][name]), name
 
 
-@pytest.mark.parametrize("method", LEARNED)
+@pytest.mark.parametrize(
+    "method", [pytest.param(each, marks=() if each == "crossscale" else pytest.mark.slow) for each in LEARNED]
+)
 def test_sharded_weights_train_as_whole_ones(method: str, data_for: Callable[[str], str], tmp_path: Path) -> None:
     url, epochs, found = data_for(method), max(2, small_stages(method)), {}
     for sharding in ("none", "fsdp"):

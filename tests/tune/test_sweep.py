@@ -159,7 +159,7 @@ def test_other_settings_under_the_same_name_are_refused(
 
 def test_wrong_input_that_only_a_trial_sees_ends_the_sweep_at_once(ray_local: None, tmp_path: Path) -> None:
     folder, resources = new_folder(tmp_path)
-    with pytest.raises(InputError, match=r"--metric val_psnr_overlap: the training reports only epoch, other"):
+    with pytest.raises(InputError, match=r"--metric val_psnr_overlap: a trial reports only epoch, other"):
         run_sweep(settings(), folder, dataclasses.replace(resources, cpus_per_trial=2), train=loops.wrong_metric)
     (parent,), children = mlflow_runs(resources)
     assert parent.info.status == "FAILED"
