@@ -16,6 +16,7 @@ from ..methods.errors import InputError
 from .alignment import (
     AUTO,
     AlignedPicture,
+    ModelChoice,
     align_images,
     choose_model,
     load_model,
@@ -29,6 +30,7 @@ from .inference import Chosen, check_inference, read_choices
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..methods.aligner import Aligner
     from ..methods.canvas import Canvas
 
 
@@ -56,6 +58,9 @@ class AlignOptions:
     save_transform: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
     """Also write flow (pixels, reference to source), mask, confidence and homography; of sets which sources were used,
     and their weights in each pixel."""
+    apply: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
+    """Find nothing: bring SRC over as a file of --save-transform says, which was found for pictures in the same frames,
+    also of other resolutions."""
     report: Annotated[Path | None, tyro.conf.arg(metavar="FILE.html")] = None
     """Also write a page that shows before and after; of sets each shot as aligned, and which one each pixel is from."""
     canvas: Literal["linear", "seam"] | None = None
@@ -90,16 +95,7 @@ def main(arguments: Sequence[str]) -> None:
     labelled |= {f"SRC {source}": source for source in options.sources}
     sizes = {label: check_image(path, label) for label, path in labelled.items()}
     check_fits(format_name, sizes[f"REF {options.reference}"], f"--out {options.out}")
-    choice = choose_model(
-        options.method,
-        options.checkpoint,
-        options.tracking_uri,
-        weights=None if options.weights is None else str(options.weights),
-        pretrained=options.pretrained,
-    )
-    choice = replace(choice, inference=_inference(options, choice.method))
-    aligner = load_model(choice)
-
+    choice, aligner = _model(options)
     reference = read_image(options.reference, f"REF {options.reference}")
     sources = [read_image(source, f"SRC {source}") for source in options.sources]
     aligned = align_images(aligner, reference, sources, choice)
@@ -120,6 +116,28 @@ def main(arguments: Sequence[str]) -> None:
         print(_summary(facts))
     if not written:
         raise unreliable(aligned)
+
+
+def _model(options: AlignOptions) -> tuple[ModelChoice, Aligner]:
+    """What aligns: a method, a model, or a transform that was saved."""
+    if options.apply is not None:
+        usual = AlignOptions(options.reference, options.sources, options.out)
+        for name in ("method", "checkpoint", "weights", "pretrained", "set", "adapt"):
+            if getattr(options, name) != getattr(usual, name):
+                raise InputError(f"--apply and --{name} exclude each other; give one")
+        from .transform_arrays import SavedTransform
+
+        told = str(options.apply)
+        return ModelChoice(SavedTransform.name, told, told), SavedTransform(options.apply, f"--apply {told}")
+    choice = choose_model(
+        options.method,
+        options.checkpoint,
+        options.tracking_uri,
+        weights=None if options.weights is None else str(options.weights),
+        pretrained=options.pretrained,
+    )
+    choice = replace(choice, inference=_inference(options, choice.method))
+    return choice, load_model(choice)
 
 
 def _inference(options: AlignOptions, method: str) -> Chosen:
@@ -158,6 +176,8 @@ def _check_outputs(options: AlignOptions) -> str:
 
 def _inputs(options: AlignOptions) -> Iterable[tuple[str, Path]]:
     yield "REF", options.reference
+    if options.apply is not None:
+        yield "--apply", options.apply
     for source in options.sources:
         yield "SRC", source
 

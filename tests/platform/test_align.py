@@ -51,7 +51,7 @@ def names(folder: Path) -> set[str]:
 def test_sift_brings_the_source_into_the_frame(pair: Path) -> None:
     assert main(["align", "ref.png", "src.png", "-o", "out.png", "--save-transform", "t.npz"]) == 0
     transform = np.load("t.npz")
-    assert set(transform.files) == {"flow", "mask", "confidence", "homography"}
+    assert set(transform.files) == {"flow", "mask", "confidence", "homography", "source_size"}
     flow, mask = transform["flow"], transform["mask"]
     assert (flow.shape, flow.dtype) == ((2, 160, 200), np.float32)
     assert (mask.shape, mask.dtype) == ((160, 200), np.bool_)
