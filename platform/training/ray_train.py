@@ -62,7 +62,7 @@ class RayTrainReporter:
 
     def report(self, metrics: Mapping[str, float], checkpoint: Checkpoint | None) -> None:
         """A barrier over all ranks; the checkpoint is written and copied to the storage by a thread."""
-        # Told first: an epoch that a kill undoes is told again, but one that is never told would be missing for ever.
+        # Told first, as in `Watched`.
         if self.rank == 0:
             self._queue.put(("epoch", dict(metrics)))
         self._report({**metrics, SCORE: score(metrics)}, checkpoint)

@@ -149,11 +149,12 @@ class Watched(PlainReporter):
 
     def report(self, metrics: Mapping[str, float], checkpoint: Checkpoint | None) -> None:
         """Also keep the checkpoint as the best, if it is."""
+        # Told first: an epoch that a kill undoes is told again, but one that is never told would be missing for ever.
+        self._epoch(dict(metrics))
         super().report(metrics, checkpoint)
         if checkpoint is not None and BEST in metrics:
             self.close()
             self._written = self._writer.submit(self._keep_if_best, dict(metrics))
-        self._epoch(dict(metrics))
 
     def tell(self, metrics: Mapping[str, float]) -> None:
         """To the listener."""
