@@ -57,12 +57,15 @@ leaderboard: setup
 		--markdown README.md docs/results/leaderboard.md --csv docs/results/leaderboard.csv
 
 # What the tables are measured on: rendered pairs and sets that nothing is trained on.
-boards: setup
-	$(BIN)/raylign render parallax --scenes 100 --seed 5 --out $(BOARD)/parallax $(RENDER) 0.01
-	$(BIN)/raylign render sidar --scenes 22 --seed 6 --out $(BOARD)/prints $(RENDER) 0.04 --preset handheld --scene.frames 8
-	$(BIN)/raylign render sidar --scenes 22 --seed 7 --out $(BOARD)/sidar $(RENDER) 0.04 --scene.frames 8
-	$(BIN)/raylign render dsia --scenes 45 --seed 8 --out $(BOARD)/dsia $(RENDER) 0.02 --scene.aspect 1
-	$(BIN)/raylign render fundus --scenes 66 --seed 9 --out $(BOARD)/fundus $(RENDER) 0.02
+boards: board-parallax board-prints board-sidar board-dsia board-fundus
+
+board-parallax: RENDERED := parallax --scenes 100 --seed 5 $(RENDER) 0.01
+board-prints: RENDERED := sidar --scenes 22 --seed 6 $(RENDER) 0.04 --preset handheld --scene.frames 8
+board-sidar: RENDERED := sidar --scenes 22 --seed 7 $(RENDER) 0.04 --scene.frames 8
+board-dsia: RENDERED := dsia --scenes 45 --seed 8 $(RENDER) 0.02 --scene.aspect 1
+board-fundus: RENDERED := fundus --scenes 66 --seed 9 $(RENDER) 0.02
+board-%: setup
+	$(BIN)/raylign render $(RENDERED) --out $(BOARD)/$*
 
 # The cross-scale network of the tables: 30 minutes on two cores. What is rendered or trained already is kept.
 MATCHING := --data $(STUDY)/collage --loop.schedule cosine --loop.warmup-steps 40 --loop.weight-decay 0.01 --loop.ema 0.995 \
@@ -79,7 +82,7 @@ crossscale-checkpoint: setup
 		--loop.lr 1e-4
 
 # The numbers of docs/results/crossscale.md; the study alone takes hours or says little. What is rendered or trained already is kept.
-crossscale: crossscale-checkpoint boards
+crossscale: crossscale-checkpoint board-parallax
 	$(BIN)/raylign evaluate --data $(BOARD)/parallax --name crossscale-parallax --methods sift sift-mesh \
 		$(PASSES)
 	$(BIN)/raylign study docs/studies/crossscale.yaml --markdown docs/results/crossscale.md
@@ -131,9 +134,10 @@ DRAWN := 'dmaligner[steps=4]' 'dmaligner[steps=1]' 'dmaligner[solver=dpm,steps=4
 	'dmaligner[keep_pixels=true]'
 
 # The numbers of docs/results/dmaligner.md.
-dmaligner: dmaligner-checkpoint boards
+dmaligner: dmaligner-checkpoint board-dsia
 	$(BIN)/raylign evaluate --data $(BOARD)/dsia --name dmaligner --methods identity sift sift-mesh dis-flow dmaligner \
-		$(DRAWN) --markdown docs/results/dmaligner.md
+		$(DRAWN) --markdown docs/results/dmaligner.md docs/results/dmaligner-tables.md --json $(BOARD)/dmaligner.json
+	$(BIN)/python -m tests.benchmarks.round_trip runs/train/dmaligner/checkpoint $(BOARD)/dsia
 
 dmaligner-checkpoint: setup
 	$(BIN)/raylign render dsia --scenes 300 --size 256 --scene.aspect 1 --seed 1 --out $(DYNAMIC)/people
