@@ -101,7 +101,7 @@ class CubicField:
             first, weights = places.floor(), _spline_weights(places - places.floor())
         else:
             places = coordinates.double() * (self._cells(axis) / max(length - 1, 1))
-            first, weights = places.floor() - 1, _convolution_weights(places - places.floor())
+            first, weights = places.floor() - 1, convolution_weights(places - places.floor(), CONVOLUTION)
         indices = first.long()[..., None] + torch.arange(margin, margin + 4, device=coordinates.device)
         return indices.clamp(0, control.shape[1 + axis] - 1), weights
 
@@ -121,9 +121,8 @@ def _spline_weights(offset: Tensor) -> Tensor:
     return torch.stack([rest**3 / 6, inner, 2 / 3 - rest.square() + rest**3 / 2, offset**3 / 6], dim=-1)
 
 
-def _convolution_weights(offset: Tensor) -> Tensor:
-    """Of cubic convolution at `(...)` in [0, 1) of a cell: `(..., 4)`."""
-    a = CONVOLUTION
+def convolution_weights(offset: Tensor, a: float) -> Tensor:
+    """Of cubic convolution with the parameter `a` (Keys 1981) at `(...)` in [0, 1] of a cell: `(..., 4)`."""
 
     def near(distance: Tensor) -> Tensor:
         return ((a + 2) * distance - (a + 3)) * distance.square() + 1

@@ -13,9 +13,16 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .cubic_field import convolution_weights
+from .geometry import Size
+
 EPSILON = 1e-6
 BLOCK_ELEMENTS = {"cpu": 1 << 17}
 """Radial terms held at once, which bounds the memory at any image size: half a MiB on a CPU, to stay in its cache."""
+SPACING = 4
+"""Pixels between the places at which `ThinPlateSpline.on_picture` evaluates the radial terms."""
+KEYS = -0.5
+"""Of cubic convolution: the one parameter that keeps straight lines straight."""
 BLOCK_ELEMENTS_ELSEWHERE = 1 << 25
 """The same on a GPU: 128 MiB, so that few kernels are launched."""
 
@@ -56,9 +63,32 @@ class ThinPlateSpline:
             them, so memory stays bounded in training too.
         """
         xs, ys = xs.float(), ys.float()
-        bent = _RadialSum.apply(self.points.float(), self.weights.float(), xs, ys)
+        return self._bent(xs, ys) + self._affine(xs, ys)
+
+    def on_picture(self, size: Size) -> Tensor:
+        """Values at every pixel of a picture, corner pixel centres at +-1, in a tenth of the time of `on_grid`.
+
+        The radial terms are evaluated at about every fourth pixel and are cubic between; what is affine stays exact. In
+        512 x 512 pixels under 13 x 13 control points that differ from their neighbours by a pixel the result is off by
+        2e-4 pixels in the mean and 0.02 at most, right at a control point.
+
+        Returns:
+            `(B, H, W, 2)`, float32, with gradients as in `on_grid`.
+        """
+        device = self.points.device
+        down, across = (_between(side, device) for side in size)
+        coarse_ys, coarse_xs = (torch.linspace(-1, 1, each.shape[1], device=device) for each in (down, across))
+        ys, xs = (torch.linspace(-1, 1, side, device=device) for side in size)
+        with torch.autocast(device.type, enabled=False):
+            bent = down @ (self._bent(coarse_xs, coarse_ys).permute(0, 3, 1, 2) @ across.T)
+        return bent.permute(0, 2, 3, 1) + self._affine(xs, ys)
+
+    def _bent(self, xs: Tensor, ys: Tensor) -> Tensor:
+        return _RadialSum.apply(self.points.float(), self.weights.float(), xs, ys)
+
+    def _affine(self, xs: Tensor, ys: Tensor) -> Tensor:
         a0, a1, a2 = self.affine.float()[:, :, None, None].unbind(1)
-        return bent + a0 + a1 * xs[:, None] + a2 * ys[:, None, None]
+        return a0 + a1 * xs[:, None] + a2 * ys[:, None, None]
 
 
 def fit(points: Tensor, values: Tensor) -> ThinPlateSpline:
@@ -93,6 +123,21 @@ def fit(points: Tensor, values: Tensor) -> ThinPlateSpline:
     else:
         solution = torch.linalg.solve_ex(system, right)[0]
     return ThinPlateSpline(points=p, weights=solution[:, 3:], affine=solution[:, :3])
+
+
+def _between(side: int, device: torch.device) -> Tensor:
+    """The matrix `(side, N)`, float32, that takes values at N equally spaced places, the first and the last pixel
+    among them, to all pixels by cubic convolution; beyond the ends the values go on as parabolas do."""
+    count = max(-(-(side - 1) // SPACING), 3) + 1
+    places = torch.arange(side, dtype=torch.float64, device=device) * ((count - 1) / max(side - 1, 1))
+    first = places.floor().clamp(max=count - 2)
+    taps = first.long()[:, None] + torch.arange(4, device=device)
+    padded = places.new_zeros(side, count + 2).scatter_(1, taps, convolution_weights(places - first, KEYS))
+    matrix = padded[:, 1:-1].clone()
+    for near, factor in enumerate((3, -3, 1)):
+        matrix[:, near] += factor * padded[:, 0]
+        matrix[:, -1 - near] += factor * padded[:, -1]
+    return matrix.float()
 
 
 class _RadialSum(torch.autograd.Function):

@@ -13,14 +13,14 @@ from .spaces import Choice, Integer, Range, Real, Space
 _COLOURS = {"finished": "#0b68cb", "stopped early": "#e5961a", "diverged": "#cc3333", "failed": "#7a7a7a"}
 
 
-def sweep_report(title: str, records: list[TrialRecord], space: Space, *, grace: int, use: str) -> str:
+def sweep_report(title: str, records: list[TrialRecord], space: Space, *, grace: int | None, use: str) -> str:
     """A self-contained page about a sweep.
 
     Args:
         title: plain text.
         records: all trials.
         space: what was searched.
-        grace: epochs that every trial has, unless it failed.
+        grace: epochs that every trial has, unless it failed; None where nothing is trained.
         use: the command that takes the best point.
     """
     best = best_record(records)
@@ -28,7 +28,8 @@ def sweep_report(title: str, records: list[TrialRecord], space: Space, *, grace:
     sections = []
     if best is not None:
         point = table(["hyperparameter", "best", "searched"], _point_rows(best, space))
-        lead = f"trial {best.number} after epoch {best.best_epoch}: {best.metric} = {best.best:.5g}"
+        when = "" if grace is None else f" after epoch {best.best_epoch}"
+        lead = f"trial {best.number}{when}: {best.metric} = {best.best:.5g}"
         again = f"<p>Take it: <code>{html.escape(use)}</code></p>"
         sections = [
             ("Best trial", f'<p class="big">{html.escape(lead)}</p>{point}{again}'),
@@ -36,9 +37,10 @@ def sweep_report(title: str, records: list[TrialRecord], space: Space, *, grace:
             ("Importance", _importance(records, space, grace)),
             ("Slices", _slices(scored, space)),
             ("Quality against time", _pareto(scored)),
-            ("Learning curves", _curves(scored)),
         ]
-    sections.append(("All trials", _table(records, space)))
+        if grace is not None:
+            sections.append(("Learning curves", _curves(scored)))
+    sections.append(("All trials", _table(records, space, trained=grace is not None)))
     counts = {outcome: sum(record.outcome == outcome for record in records) for outcome in _COLOURS}
     told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
     return page(title, sections, f"{len(records)} trials: {told}.")
@@ -90,9 +92,9 @@ def _distribution(allowed: Range) -> Any:
     return IntDistribution(allowed.low, allowed.high)
 
 
-def _importance(records: list[TrialRecord], space: Space, epoch: int) -> str:
+def _importance(records: list[TrialRecord], space: Space, grace: int | None) -> str:
     try:
-        shares = importances(records, space, epoch)
+        shares = importances(records, space, grace or 1)
     except Exception as error:  # fANOVA needs scikit-learn and enough different trials
         return f"<p>Not known: {html.escape(str(error))}.</p>"
     plt: Any = plots()
@@ -103,7 +105,10 @@ def _importance(records: list[TrialRecord], space: Space, epoch: int) -> str:
     drawn.tight_layout()
     few = " With so few trials this is a hint at most." if len(records) < 20 else ""
     metric = html.escape(records[0].metric)
-    lead = f"Of {metric} after epoch {epoch}, which every trial reached that neither failed nor diverged.{few}"
+    trained = (
+        "" if grace is None else f" after epoch {grace}, which every trial reached that neither failed nor diverged"
+    )
+    lead = f"Of {metric}{trained}.{few}"
     return f"<p>{lead}</p>{figure(drawn)}"
 
 
@@ -181,15 +186,15 @@ def _point_rows(best: TrialRecord, space: Space) -> list[tuple[str, str, str]]:
     return [(name, _short(value), str(space[name])) for name, value in best.params.items()]
 
 
-def _table(records: list[TrialRecord], space: Space) -> str:
-    header = ["trial", "state", f"best {records[0].metric}" if records else "best", "at epoch", "epochs", *space]
+def _table(records: list[TrialRecord], space: Space, *, trained: bool) -> str:
+    epochs = ["at epoch", "epochs"] if trained else []
+    header = ["trial", "state", f"best {records[0].metric}" if records else "best", *epochs, *space]
     rows = [
         [
             record.number,
             record.outcome + (f": {record.error}" if record.error else ""),
             "" if record.best is None else f"{record.best:.5g}",
-            record.best_epoch or "",
-            max(record.rows, default=0),
+            *((record.best_epoch or "", max(record.rows, default=0)) if trained else ()),
             *(_short(record.params.get(name, "")) for name in space),
         ]
         for record in records

@@ -41,7 +41,8 @@ def write_results(settings: SweepSettings, folder: Path, records: list[TrialReco
     space = search_space(settings.spec.method, settings.space)
     title = f"raylign: sweep {folder.name}"
     use = use_best(settings, folder, best) if best is not None else ""
-    write_text(folder / "report.html", sweep_report(title, records, space, grace=settings.grace, use=use))
+    grace = None if settings.checkpoint else settings.grace
+    write_text(folder / "report.html", sweep_report(title, records, space, grace=grace, use=use))
     names = ("results.csv", "results.json", "best.yaml", "report.html", "config.yaml")
     return [folder / name for name in names if (folder / name).exists()]
 

@@ -32,9 +32,11 @@ def fit_mesh(mesh: Tensor, size: geometry.Size) -> tps.ThinPlateSpline:
 
 
 def mesh_positions(mesh: Tensor, size: geometry.Size) -> Tensor:
-    """Where each reference pixel lies in the source: `(B, S, S, 2)`, pixels, float32."""
-    xs, ys = (torch.linspace(-1, 1, side, device=mesh.device) for side in reversed(size))
-    return geometry.denormalise_points(fit_mesh(mesh, size).on_grid(xs, ys), size)
+    """Where each reference pixel lies in the source, to some thousandths of a pixel (`ThinPlateSpline.on_picture`).
+
+    `(B, S, S, 2)`, pixels, float32.
+    """
+    return geometry.denormalise_points(fit_mesh(mesh, size).on_picture(size), size)
 
 
 def content_loss(

@@ -22,7 +22,7 @@ from .confidence import likelihood
 from .config import FINE_STRIDE, CrossScaleConfig, CrossScaleInference
 from .inference import InferenceCopy
 from .matching_head import MatchingHead, Scales
-from .resolution import MeshTransform, mesh_homography, smooth_positions
+from .resolution import MeshTransform, mesh_homography
 from .start import choose_start, classical_start
 
 SURE = 0.7
@@ -295,10 +295,10 @@ class CrossScale(LearnedAligner):
         small_reference, small_source = (self._to_working_size(picture) for picture in (reference, source))
         prediction = self._started(small_reference, small_source)
         # Before the adaptation: what bends pictures until they correlate leaves nothing for correlation to tell.
-        confidence = likelihood(small_reference, small_source, smooth_positions(prediction.mesh, self.size))
+        positions = losses.mesh_positions(prediction.mesh, self.size)
+        confidence = likelihood(small_reference, small_source, positions)
         control = None
         if self.inference.adapt:
-            positions = losses.mesh_positions(prediction.mesh, self.size)
             control = adapt(small_reference, small_source, positions, self.inference.adapt).control
         transform = MeshTransform(prediction.mesh, self.size, reference_size, source_size, control)
         warped = warp(source, transform, reference_size)
@@ -345,7 +345,7 @@ class CrossScale(LearnedAligner):
 
     def _is_sure(self, reference: Tensor, source: Tensor, prediction: Prediction) -> bool:
         """Whether the network's own alignments need no second opinion."""
-        positions = smooth_positions(prediction.mesh, self.size)
+        positions = losses.mesh_positions(prediction.mesh, self.size)
         return bool((likelihood(reference, source, positions) >= SURE).all())
 
     def _to_working_size(self, picture: Tensor) -> Tensor:

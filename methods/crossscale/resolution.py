@@ -6,7 +6,6 @@ import functools
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .. import geometry
@@ -17,8 +16,6 @@ from .losses import fit_mesh
 DENSE = 4
 """Pixels of the reference for one of the working size from which on the spline is evaluated at the working pixels and
 interpolated between them: at 8K that is a hundredth of the cost."""
-SPACING = 2
-"""Pixels between the places at which `smooth_positions` evaluates the spline."""
 UNSEEN_WEIGHT = 1e-3
 """Weight of a mesh vertex that lies outside of the reference, against 1 for one inside."""
 
@@ -45,20 +42,6 @@ def mesh_homography(mesh: Tensor, size: geometry.Size) -> Tensor:
     to_pixels[:2, 2] = half[:2]
     pixels = to_pixels @ fitted @ torch.linalg.inv(to_pixels)
     return pixels / pixels[:, 2:, 2:]
-
-
-def smooth_positions(mesh: Tensor, size: geometry.Size) -> Tensor:
-    """`losses.mesh_positions` to some thousandths of a pixel, at a quarter of the cost: `(B, S, S, 2)`, float32.
-
-    The spline is evaluated at every other pixel. Between them the positions are linear, which keeps affine maps exact.
-
-    Args:
-        mesh: M^f `(B, U, V, 2)`, pixels.
-        size: of both frames.
-    """
-    ys, xs = (torch.linspace(-1, 1, -(-side // SPACING) + 1, device=mesh.device) for side in size)
-    values = geometry.denormalise_points(fit_mesh(mesh, size).on_grid(xs, ys), size).permute(0, 3, 1, 2)
-    return F.interpolate(values, size, mode="bilinear", align_corners=True).permute(0, 2, 3, 1)
 
 
 class MeshTransform(Transform):

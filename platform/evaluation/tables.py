@@ -22,7 +22,7 @@ from .results import METRICS, Metric
 Row = Mapping[str, Any]
 
 MAIN = (
-    ("psnr_overlap", "ssim_overlap", "overlap"),
+    ("psnr_overlap", "ssim_overlap", "overlap", "psnr_occluded", "psnr_dynamic"),
     ("corner_error", "epe", "mee"),
     ("auc5", "mauc", "auc"),
     ("seconds",),
@@ -37,6 +37,8 @@ MAIN_OF_SETS = (
 """The same of sets: the merged picture covers the whole frame. The second group is of sets without a true picture."""
 
 DISPENSABLE = (
+    "psnr_occluded",
+    "psnr_dynamic",
     "glare_reference",
     "ncc_before",
     "ssim_overlap",

@@ -20,8 +20,8 @@ from torch import Tensor
 from raylign.methods import geometry, load
 from raylign.methods.crossscale.confidence import LEAST_OVERLAP, agreement
 from raylign.methods.crossscale.config import CrossScaleInference
+from raylign.methods.crossscale.losses import mesh_positions
 from raylign.methods.crossscale.network import CrossScale
-from raylign.methods.crossscale.resolution import smooth_positions
 from raylign.platform.data.samples import Samples, float_image
 
 RIGHT = 0.012
@@ -69,7 +69,7 @@ def answer(
     as a share of the side."""
     found = model.align(reference, source[:, None])
     assert found.flow is not None
-    mean, share = agreement(reference, source, smooth_positions(found.extras["mesh"].double(), model.size))
+    mean, share = agreement(reference, source, mesh_positions(found.extras["mesh"].double(), model.size))
     distance = (found.flow[:, 0] - flow).square().sum(1).sqrt()
     return float(mean), float(share), float((distance * visible[:, 0]).sum() / visible.sum()) / model.size[0]
 

@@ -12,9 +12,7 @@ import torch.nn.functional as F
 from raylign.methods import Alignment, geometry
 from raylign.methods.crossscale.confidence import agreement, likelihood
 from raylign.methods.crossscale.config import CrossScaleInference
-from raylign.methods.crossscale.losses import mesh_positions
 from raylign.methods.crossscale.network import CrossScale
-from raylign.methods.crossscale.resolution import smooth_positions
 from raylign.methods.errors import InputError
 from tests.methods.small import picture, set_global_offsets, small_network
 
@@ -187,16 +185,6 @@ def test_resizing_is_by_areas() -> None:
     back = torch.linalg.inv(geometry.resize_transform((384, 288), network.size, "area"))
     expected = geometry.transform_points(back[None], geometry.pixel_grid(network.size)[None].double())
     assert torch.allclose(small[0, 0, 10:-10, 10:-10].double(), expected[0, 10:-10, 10:-10, 0], atol=1e-2)
-
-
-def test_smooth_positions_are_those_of_the_spline() -> None:
-    generator = torch.Generator().manual_seed(0)
-    for size in ((256, 256), (97, 97)):
-        mesh = geometry.regular_mesh(13, 13, size)[None]
-        mesh = mesh + size[0] / 500 * torch.randn(mesh.shape, generator=generator)
-        exact, smooth = mesh_positions(mesh, size), smooth_positions(mesh, size)
-        assert (smooth - exact).abs().mean() < 0.02
-        assert (smooth - exact).abs().max() < 0.1
 
 
 def turned(degrees: float) -> torch.Tensor:

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy.interpolate import RBFInterpolator
 
 from raylign.methods import geometry, tps
@@ -54,6 +55,42 @@ def test_grid_agrees_with_dense_evaluation(block: int, monkeypatch: pytest.Monke
     dense = spline.at(grid).view(2, 23, 37, 2)
     # A fiftieth of a pixel at 512 on this crumpled mesh, from float32 sums of large weights that nearly cancel.
     assert (spline.on_grid(xs, ys) - dense).abs().max() * 255.5 < 0.02
+
+
+@pytest.mark.parametrize(
+    ("size", "mean", "most"), [((512, 384), 1e-3, 0.05), ((97, 97), 0.01, 0.1), ((5, 2), 0.01, 0.02)]
+)
+def test_a_picture_is_the_grid_of_its_pixels(size: geometry.Size, mean: float, most: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    regular = geometry.regular_mesh(13, 13, size)[None]
+    moved = regular + size[0] / 500 * torch.randn(regular.shape, generator=generator)
+    ends = (geometry.normalise_points(each, size).flatten(1, 2) for each in (moved, regular))
+    spline = tps.fit(*ends)
+    ys, xs = (torch.linspace(-1, 1, side) for side in size)
+    exact, found = (
+        geometry.denormalise_points(each, size) for each in (spline.on_grid(xs, ys), spline.on_picture(size))
+    )
+    assert (found - exact).abs().mean() < mean
+    assert (found - exact).abs().max() < most
+
+
+def test_a_picture_of_an_affine_map_and_its_gradients() -> None:
+    points, values = random_mesh(7, 2.0)
+    size = (161, 147)
+    ys, xs = (torch.linspace(-1, 1, side) for side in size)
+    affine = tps.fit(points, points @ torch.tensor([[0.9, 0.1], [-0.2, 1.1]], dtype=torch.float64) + 0.05)
+    assert torch.allclose(affine.on_picture(size), affine.on_grid(xs, ys), atol=1e-6)
+    weight = F.avg_pool2d(torch.randn(2, 1, 171, 157, generator=torch.Generator().manual_seed(6)), 11, 1).permute(
+        1, 2, 3, 0
+    )
+    gradients = []
+    for interpolated in (True, False):
+        p, q = points.clone().requires_grad_(), values.clone().requires_grad_()
+        spline = tps.fit(p, q)
+        out = spline.on_picture(size) if interpolated else spline.on_grid(xs, ys)
+        gradients.append(torch.autograd.grad((out * weight).sum(), (p, q)))
+    for ours, exact in zip(*gradients, strict=True):
+        assert (ours - exact).norm() / exact.norm() < 0.05
 
 
 def test_gradients_of_the_grid_agree_with_those_of_the_dense_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:

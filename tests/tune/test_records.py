@@ -112,3 +112,6 @@ def test_page_is_self_contained_and_escapes() -> None:
     nothing = sweep_report("none", [failed], search_space("crossscale", "default"), grace=1, use="")
     assert "All trials" in nothing
     assert "History" not in nothing
+    assert "epoch" in page
+    untrained = sweep_report("t", records, search_space("crossscale", "default"), grace=None, use="")
+    assert "epoch" not in untrained[untrained.index("<body") :]
