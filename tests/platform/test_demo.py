@@ -57,7 +57,7 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 def finish(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     process = start(folder)
-    assert process.wait(timeout=500) == 0, (folder / "demo.log").read_text()[-2000:]
+    assert process.wait(timeout=900) == 0, (folder / "demo.log").read_text()[-2000:]
     check_finished(folder, monkeypatch)
 
 
@@ -71,6 +71,7 @@ def made(folder: Path) -> dict[str, int]:
     return {file.name: file.stat().st_mtime_ns for file in files}
 
 
+@pytest.mark.timeout(1000)
 def test_the_demo_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     finish(tmp_path, monkeypatch)
 
