@@ -206,10 +206,9 @@ class LearnedAligner(nn.Module, PyTorchModelHubMixin, Aligner):
         with `best_homography` the homography is the one that comes closest where none is true of a pair."""
         return ()
 
-    @classmethod
-    def validation_inference(cls) -> Any:
+    def validation_inference(self) -> Any:
         """The `Inference` with which a training measures itself: what the weights can do, without costly help."""
-        return cls.Inference()
+        return type(self).Inference()
 
     def training_stages(self) -> tuple[Stage, ...]:
         """The stages of a training, in order; one that trains everything, unless the method says otherwise."""

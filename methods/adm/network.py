@@ -20,7 +20,7 @@ from .homography_score import HomographyScore
 from .losses import falling, grid_points, p_norm_distance, rising, smoothness, windowed_ncc
 from .parameters import to_homography, to_matrix, to_parameters
 from .spatial_transformer import spatial_transform
-from .student import consistency_loss
+from .student import student_losses
 from .vessel_filter import vessel_map
 from .vessel_network import VesselNetwork, vessel_loss
 
@@ -80,10 +80,17 @@ class Adm(LearnedAligner):
         """See `LearnedAligner.batch_fields`."""
         return ("best_homography", "vessels") if config.vessels == "learned" else ("best_homography",)
 
-    @classmethod
-    def validation_inference(cls) -> AdmInference:
-        """Few steps of one chain without guidance: what the weights know."""
-        return AdmInference(solver="ddim", steps=8, displacement_steps=2, iterations=1, guidance=0.0, chains=1)
+    def validation_inference(self) -> AdmInference:
+        """Few steps of one chain without guidance: what the weights know. In its stage the student draws."""
+        solver, steps = ("student", 4) if self._stage == STUDENT else ("ddim", 8)
+        return AdmInference(
+            solver=solver,  # type: ignore[arg-type]
+            steps=steps,
+            displacement_steps=2,
+            iterations=1,
+            guidance=0.0,
+            chains=1,
+        )
 
     def training_stages(self) -> tuple[Stage, ...]:
         """The vessel network if there is one, then both paths together, the field held back in the first quarter of
@@ -158,18 +165,21 @@ class Adm(LearnedAligner):
         identity = torch.eye(3, dtype=torch.float64, device=true.device)
         parameters = to_parameters(torch.where(known[:, None, None], true.double(), identity), size, size)
         if self._stage == STUDENT:
-            loss = (self._student_losses(reference, source, parameters, Draws(batch)) * known).mean()
-            return {"loss": loss, "student": loss}
+            parts = self._student_losses(reference, source, parameters, Draws(batch))
+            consistency, truth = ((part * known).mean() for part in parts)
+            return {"loss": consistency + truth, "consistency": consistency, "truth": truth}
         return self._matching_losses(reference, source, parameters, known, Draws(batch))
 
-    def _student_losses(self, reference: Tensor, source: Tensor, parameters: Tensor, draws: Draws) -> Tensor:
+    def _student_losses(
+        self, reference: Tensor, source: Tensor, parameters: Tensor, draws: Draws
+    ) -> tuple[Tensor, Tensor]:
         assert self.student is not None
         # The teacher says the same to the same.
         self.score.eval()
         with torch.no_grad():
             seen = self.encoder(source), self.encoder(reference)
         student, clean = self.student, self._scaled(parameters)
-        return consistency_loss(
+        return student_losses(
             lambda noisy, levels: student(*seen, noisy, levels),
             lambda noisy, levels: self.score(*seen, noisy, levels),
             clean,

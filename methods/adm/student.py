@@ -36,10 +36,11 @@ def clean_of_student(student: Score, noisy: Tensor, levels: Tensor, chain: Chain
     return skip * noisy + out * clean.clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS)
 
 
-def consistency_loss(student: Score, teacher: Score, clean: Tensor, chain: Chain, draws: Draws) -> Tensor:
-    """How far the student's answers at both ends of one DDIM step of the teacher differ.
+def student_losses(student: Score, teacher: Score, clean: Tensor, chain: Chain, draws: Draws) -> tuple[Tensor, Tensor]:
+    """How far the student's answers at both ends of one DDIM step of the teacher differ, and how far from the truth.
 
-    The answer at the less noisy end is the target and has no gradient.
+    The answer at the less noisy end is the target and has no gradient. The distance to the truth keeps all answers from
+    becoming the same, see `dmaligner.student.student_losses`.
 
     Args:
         student: with its pictures.
@@ -49,7 +50,7 @@ def consistency_loss(student: Score, teacher: Score, clean: Tensor, chain: Chain
         draws: gives each sample its level and its noise.
 
     Returns:
-        `(B,)`, float32, the mean pseudo-Huber distance.
+        `consistency` and `truth`, each `(B,)`, float32, the mean pseudo-Huber distance.
     """
     levels = draws.integers(0, len(chain))
     noisy = chain.add_noise(clean, draws.normal(clean.shape[1]), levels)
@@ -57,4 +58,5 @@ def consistency_loss(student: Score, teacher: Score, clean: Tensor, chain: Chain
         said = chain.clean_of(teacher(noisy, levels).float(), noisy, levels)
         stepped = chain.ddim_step(noisy, said.clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS), levels)
         target = clean_of_student(student, stepped, levels - 1, chain)
-    return pseudo_huber(clean_of_student(student, noisy, levels, chain) - target)
+    found = clean_of_student(student, noisy, levels, chain)
+    return pseudo_huber(found - target), pseudo_huber(found - clean)

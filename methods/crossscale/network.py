@@ -96,8 +96,7 @@ class CrossScale(LearnedAligner):
             return [self.backbone, self.matching.features]
         return [self.backbone, self.coarse, self.intra, *self.cross.values()]
 
-    @classmethod
-    def validation_inference(cls) -> CrossScaleInference:
+    def validation_inference(self) -> CrossScaleInference:
         """One pass of the network."""
         return CrossScaleInference(start="network", adapt=0)
 

@@ -52,8 +52,7 @@ class Diar(LearnedAligner):
         self.restoration = Restoration(config)
         self._stage = RESTORATION
 
-    @classmethod
-    def validation_inference(cls) -> DiarInference:
+    def validation_inference(self) -> DiarInference:
         """The descriptors and the restoration as they are: matches at one size, nothing refined."""
         return DiarInference(bundle=False, refine=False, scales=1)
 

@@ -144,8 +144,8 @@ class DmAlignerInference:
 
     solver: Literal["ddim", "dpm", "student"] = "ddim"
     """DDIM (the paper), DPM-Solver++ of second order, or the distilled student."""
-    steps: int = 50
-    """Steps of 'ddim' and 'dpm'; the paper's 50."""
+    steps: int = 4
+    """Steps of 'ddim' and 'dpm'. The paper's are 50; on held-out rendered pairs 4 are 0.4 dB better (docs/results)."""
     student_steps: int = 4
     """Steps of 'student'."""
     seed: int = 0

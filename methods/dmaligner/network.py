@@ -20,7 +20,7 @@ from .dmp import CorrelationMask, flow_inconsistency, fused, mask_loss, masked_l
 from .drawing import align_pairs, pairs_at_once
 from .geometry_condition import flow_warped
 from .sampling import Predict
-from .student import consistency_loss
+from .student import student_losses
 
 
 class DmAligner(LearnedAligner):
@@ -63,10 +63,9 @@ class DmAligner(LearnedAligner):
         """See `LearnedAligner.batch_fields`."""
         return ("truth", "dynamic") if config.dmp == "correlation" else ("truth",)
 
-    @classmethod
-    def validation_inference(cls) -> DmAlignerInference:
-        """Few steps: what the weights know already shows after four of them."""
-        return DmAlignerInference(solver="ddim", steps=4)
+    def validation_inference(self) -> DmAlignerInference:
+        """Few steps: what the weights know already shows after four of them. In its stage the student draws."""
+        return DmAlignerInference(solver="student" if self._stage == STUDENT else "ddim", steps=4, student_steps=4)
 
     def training_stages(self) -> tuple[Stage, ...]:
         """The autoencoder unless it is given, the diffusion, and the student if there shall be one."""
@@ -101,8 +100,8 @@ class DmAligner(LearnedAligner):
         """The losses of the stage.
 
         The autoencoder's are those of `Autoencoder.losses`. The diffusion's (METHODS.md 6.3) are `denoise`, the squared
-        error weighted by the mask, and `mask`, its cross-entropy; `loss` is their weighted sum. The student's is
-        `consistency`. Noise levels are drawn before the noise.
+        error weighted by the mask, and `mask`, its cross-entropy; `loss` is their weighted sum. The student's are
+        `consistency` and `truth`, and `loss` is their sum. Noise levels are drawn before the noise.
 
         Args:
             batch: `reference`, `source` and `truth`, the source's content seen from the reference, `(B, 3, S, S)` in
@@ -211,8 +210,9 @@ class DmAligner(LearnedAligner):
             assert network is not None
             return lambda noisy, timesteps: network(noisy, timesteps, condition).prediction.float()
 
-        losses = consistency_loss(told_by(self.student), told_by(self.denoiser), clean, Diffusion(self.config), draws)
-        return {"loss": losses.mean(), "consistency": losses.mean()}
+        parts = student_losses(told_by(self.student), told_by(self.denoiser), clean, Diffusion(self.config), draws)
+        consistency, truth = (part.mean() for part in parts)
+        return {"loss": consistency + truth, "consistency": consistency, "truth": truth}
 
     @torch.inference_mode()
     def align(self, reference: Tensor, sources: Tensor) -> Alignment:

@@ -78,11 +78,15 @@ def student_sampled(student: Predict, noise: Tensor, config: DmAlignerConfig, st
     return latents
 
 
-def consistency_loss(student: Predict, teacher: Predict, clean: Tensor, diffusion: Diffusion, draws: Draws) -> Tensor:
-    """How far the student's answers at both ends of one DDIM step of the teacher differ.
+def student_losses(
+    student: Predict, teacher: Predict, clean: Tensor, diffusion: Diffusion, draws: Draws
+) -> tuple[Tensor, Tensor]:
+    """How far the student's answers at both ends of one DDIM step of the teacher differ, and how far from the truth.
 
     The level is drawn from the teacher's chain of `TEACHER_STEPS`. The answer at the less noisy end is the target and
-    has no gradient; at the clean end it is the latent itself.
+    has no gradient; at the clean end it is the latent itself. Consistency alone also holds where all answers are the
+    same, and a training of 800 steps went there (14 dB on held-out pairs, the copy that it began with 24); so the
+    distance to the true latent stands beside it, as in Kim et al. 2024 (arXiv 2310.02279).
 
     Args:
         student: with its condition.
@@ -92,7 +96,7 @@ def consistency_loss(student: Predict, teacher: Predict, clean: Tensor, diffusio
         draws: gives each sample its level and its noise.
 
     Returns:
-        `(B,)`, float32, mean pseudo-Huber distance `sqrt(d^2 + c^2) - c` of the values.
+        `consistency` and `truth`, each `(B,)`, float32, mean pseudo-Huber distance `sqrt(d^2 + c^2) - c` of the values.
     """
     config, steps = diffusion.config, _steps(diffusion.config)
     place = draws.integers(1, steps + 1)
@@ -105,7 +109,8 @@ def consistency_loss(student: Predict, teacher: Predict, clean: Tensor, diffusio
             diffusion.clean_of(said, noisy, more), diffusion.noise_of(said, noisy, more), less
         )
         target = _clean(student, stepped, less, diffusion)
-    return pseudo_huber(_clean(student, noisy, more, diffusion) - target)
+    found = _clean(student, noisy, more, diffusion)
+    return pseudo_huber(found - target), pseudo_huber(found - clean)
 
 
 def pseudo_huber(gap: Tensor) -> Tensor:

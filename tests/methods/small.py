@@ -24,7 +24,7 @@ def small_network(seed: int = 0, **changes: Any) -> CrossScale:
     """An untrained network of a few million weights, which the seed decides; it aligns in one pass."""
     torch.manual_seed(seed)
     network = CrossScale(CrossScaleConfig(**{**SMALL, **changes}))
-    network.inference = CrossScale.validation_inference()
+    network.inference = network.validation_inference()
     return network
 
 

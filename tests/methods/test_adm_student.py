@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from raylign.methods import load
 from raylign.methods.adm import Adm, AdmInference
 from raylign.methods.adm.chain import Chain
-from raylign.methods.adm.student import Score, clean_of_student, consistency_loss
+from raylign.methods.adm.student import Score, clean_of_student, student_losses
 from raylign.methods.draws import Draws
 from raylign.methods.errors import InputError
 from tests.methods.adm_small import moved_pairs, retinas, small_adm
@@ -38,7 +38,7 @@ def test_the_loss_is_the_formula_and_leaves_the_teacher_alone() -> None:
         taught.append((noisy, levels))
         return teaching * noisy
 
-    loss = consistency_loss(lambda noisy, _: learning * noisy, teacher, clean, chain, Draws({"clean": clean}))
+    loss, truth = student_losses(lambda noisy, _: learning * noisy, teacher, clean, chain, Draws({"clean": clean}))
     loss.sum().backward()
     assert teaching.grad is None
     assert learning.grad is not None
@@ -61,6 +61,8 @@ def test_the_loss_is_the_formula_and_leaves_the_teacher_alone() -> None:
     stepped = signal_less * taken + spread_less * (seen - signal * taken) / spread
     gap = answer(seen, levels) - answer(stepped, levels - 1)
     torch.testing.assert_close(loss.detach().double(), ((gap**2 + 1e-6).sqrt() - 1e-3).mean(1), rtol=1e-3, atol=1e-4)
+    off = answer(seen, levels) - clean
+    torch.testing.assert_close(truth.detach().double(), ((off**2 + 1e-6).sqrt() - 1e-3).mean(1), rtol=1e-3, atol=1e-4)
 
 
 def test_a_student_learns_in_one_step_what_its_teacher_does_in_all() -> None:
@@ -79,7 +81,7 @@ def test_a_student_learns_in_one_step_what_its_teacher_does_in_all() -> None:
     for _ in range(600):
         optimizer.zero_grad()
         clean = torch.randn(128, 1)
-        consistency_loss(told(factors), teacher, clean, chain, Draws({"clean": clean})).mean().backward()
+        student_losses(told(factors), teacher, clean, chain, Draws({"clean": clean}))[0].mean().backward()
         optimizer.step()
         schedule.step()
     noise = torch.randn(64, 1)
@@ -99,7 +101,8 @@ def test_it_starts_as_the_score_network_and_aligns_after_a_checkpoint(tmp_path: 
     model.enter_stage("student")
     torch.testing.assert_close(model.student.state_dict(), model.score.state_dict())
     losses = model.training_step(batch)
-    assert losses["loss"] == losses["student"]
+    assert losses["loss"] == losses["consistency"] + losses["truth"]
+    assert model.validation_inference().solver == "student"
     assert torch.equal(model.training_step(batch)["loss"], losses["loss"])  # no dropout in it
     model.save_pretrained(tmp_path / "model")
     reference, source, _ = moved_pairs(2, 64, 0.05)

@@ -176,7 +176,7 @@ def test_thirty_steps_of_training_find_homographies() -> None:
     model = CrossScale(
         CrossScaleConfig(backbone="resnet18", head="matching", working_size=SIZE[0], mesh=(5, 5), input_norm="picture")
     )
-    model.inference = CrossScale.validation_inference()
+    model.inference = model.validation_inference()
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
     test = pairs(8, 999)
 

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from raylign.methods.dmaligner.config import DmAlignerConfig
 from raylign.methods.dmaligner.diffusion import Diffusion
 from raylign.methods.dmaligner.sampling import Predict, sampled, starting_noise
-from raylign.methods.dmaligner.student import boundary_scales, consistency_loss, derived_noise, student_sampled
+from raylign.methods.dmaligner.student import boundary_scales, derived_noise, student_losses, student_sampled
 from raylign.methods.draws import Draws
+from tests.methods.dmaligner_small import small_aligner
 
 Prediction = Literal["sample", "epsilon"]
 CPU = torch.device("cpu")
@@ -89,7 +90,9 @@ def test_the_loss_is_the_formula(prediction: Prediction) -> None:
         return denoiser(noisy, timesteps)
 
     clean = torch.randn(64, 2, 3, 4)
-    loss = consistency_loss(lambda noisy, timesteps: gain * noisy, teacher, clean, diffusion, Draws({"clean": clean}))
+    loss, truth = student_losses(
+        lambda noisy, timesteps: gain * noisy, teacher, clean, diffusion, Draws({"clean": clean})
+    )
     loss.sum().backward()
 
     ((noisy, more),) = taught
@@ -125,6 +128,8 @@ def test_the_loss_is_the_formula(prediction: Prediction) -> None:
     expected = ((gap**2 + 1e-6).sqrt() - 1e-3).mean((1, 2, 3))
     expected.sum().backward()
     torch.testing.assert_close(loss.double(), expected, atol=2e-4, rtol=2e-3)
+    off = answer(torch.tensor(0.8), noisy.double(), more) - clean
+    torch.testing.assert_close(truth.double(), ((off**2 + 1e-6).sqrt() - 1e-3).mean((1, 2, 3)), atol=2e-4, rtol=2e-3)
     assert gain.grad is not None
     assert factor.grad is not None
     assert gain.grad.item() == pytest.approx(factor.grad.item(), rel=0.01)
@@ -139,7 +144,8 @@ def test_no_gradient_reaches_the_teacher() -> None:
         return lambda noisy, timesteps: factor * noisy
 
     clean = torch.randn(4, 1, 2, 2)
-    consistency_loss(scaled(learning), scaled(teaching), clean, diffusion, Draws({"clean": clean})).sum().backward()
+    parts = student_losses(scaled(learning), scaled(teaching), clean, diffusion, Draws({"clean": clean}))
+    torch.cat(parts).sum().backward()
     assert teaching.grad is None
     assert learning.grad is not None
 
@@ -164,10 +170,18 @@ def test_a_student_learns_in_one_step_what_its_teacher_does_in_all() -> None:
     for _ in range(600):
         optimizer.zero_grad()
         clean = torch.randn(128, 1, 1, 1)
-        consistency_loss(student, teacher, clean, diffusion, Draws({"clean": clean})).mean().backward()
+        student_losses(student, teacher, clean, diffusion, Draws({"clean": clean}))[0].mean().backward()
         optimizer.step()
         schedule.step()
     noise = starting_noise((1, 8, 8), [0], CPU)
     wanted = sampled(teacher, noise, config, "ddim", 4)
     assert (sampled(teacher, noise, config, "ddim", 1) - wanted).abs().mean() > 0.3
     assert (student_sampled(student, noise, config, 1) - wanted).abs().mean() < 0.02
+
+
+def test_a_training_measures_the_network_that_it_trains() -> None:
+    # Otherwise the best epoch of the student's stage would be its first.
+    model = small_aligner(student_share=0.5)
+    assert model.validation_inference().solver == "ddim"
+    model.enter_stage("student")
+    assert model.validation_inference().solver == "student"

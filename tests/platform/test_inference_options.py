@@ -60,8 +60,7 @@ class Shift(LearnedAligner):
         self.config = config or ShiftConfig()
         self.weight = torch.nn.Parameter(torch.zeros(1))
 
-    @classmethod
-    def validation_inference(cls) -> ShiftInference:
+    def validation_inference(self) -> ShiftInference:
         return ShiftInference(adapt=0)
 
     def training_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
