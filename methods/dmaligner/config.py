@@ -59,9 +59,10 @@ class DmAlignerConfig:
     """Weight of the mask's cross-entropy."""
     min_snr: float = 0.0
     """Gamma of min-SNR weighting (arXiv 2303.09556); 0 turns it off, 5 is usual."""
-    geometry: Literal["none", "flow"] = "none"
+    geometry: Literal["none", "flow", "plane"] = "none"
     """'flow' also shows the denoiser the source as optical flow (DIS) brings it to the reference, and where that flow
-    agrees there and back. Our option; 'none' is the paper."""
+    agrees there and back; 'plane' besides as the homography brings it that most of the flow follows, which leaves what
+    moves where the source has it. Our options; 'none' is the paper."""
     channels: int = 96
     """Channels of the denoiser at full latent resolution."""
     multipliers: tuple[int, ...] = (1, 2, 4, 4)
@@ -92,7 +93,7 @@ class DmAlignerConfig:
             ("prediction", ("sample", "epsilon")),
             ("dmp", ("correlation", "features", "none")),
             ("loss", ("picture", "latent")),
-            ("geometry", ("none", "flow")),
+            ("geometry", ("none", "flow", "plane")),
             ("beta_schedule", ("scaled_linear", "linear")),
         ):
             if getattr(self, name) not in values:
@@ -134,7 +135,7 @@ class DmAlignerConfig:
     def condition_channels(self) -> int:
         """Channels that the denoiser sees beside the noisy latent: both latents, their fusion, the warped source."""
         fused = self.latent_channels if self.dmp == "correlation" else 0
-        warped = self.latent_channels + 1 if self.geometry == "flow" else 0
+        warped = {"none": 0, "flow": self.latent_channels + 1, "plane": 2 * self.latent_channels + 1}[self.geometry]
         return 2 * self.latent_channels + fused + warped
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from .. import geometry
 from ..classical.dis_flow import DisFlow
 from ..classical.flow_aligner import FLAT, consistency
+from ..classical.keypoints import agree
 from ..jnd import luma
 
 EVENED_MEAN = 0.5
@@ -24,6 +25,11 @@ TOLERANCE = 0.08
 """By how much the means over a window may differ, in [0, 1], where both pictures show the same."""
 FEATHER = 4
 """Pixels over which kept pixels fade into drawn ones."""
+PLANE_POINTS = 64
+"""Most flow vectors along a side that the plane is sought in, at least `PLANE_STRIDE` pixels apart."""
+PLANE_STRIDE = 4
+PLANE_THRESHOLD = 3.0
+"""Pixels up to which a flow vector may follow the plane."""
 LEAST_DEVIATION = 2.0
 """Standard deviation of luma in grey levels from which a window has texture."""
 LEAST_CORRELATION = 0.5
@@ -42,8 +48,36 @@ def flow_warped(reference: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
         The source in the reference's frame `(B, 3, H, W)`, zero outside of the source, and where the flow there and
         back agrees, `(B, 1, H, W)` in {0, 1}.
     """
-    positions, agrees = _matched(reference, source)
+    positions, agrees = flow_matches(reference, source)
     return geometry.sample(source, positions), agrees.float()
+
+
+@torch.no_grad()
+def plane_warped(source: Tensor, positions: Tensor, agrees: Tensor) -> Tensor:
+    """Bring the source to the reference by the homography that most of the flow follows.
+
+    Flow takes a thing that moved back to where the reference shows it; the plane of what stands still leaves it where
+    the source has it, and shows it whole.
+
+    Args:
+        source: `(B, 3, H, W)`.
+        positions: where each pixel of the reference lies in the source, see `flow_matches`.
+        agrees: where that can be trusted.
+
+    Returns:
+        The source in the reference's frame `(B, 3, H, W)`, zero outside of the source; as it lies where no plane is
+        found.
+    """
+    size: geometry.Size = (source.shape[-2], source.shape[-1])
+    stride = max(PLANE_STRIDE, -(-max(size) // PLANE_POINTS))
+    some = (slice(stride // 2, None, stride),) * 2
+    grid = geometry.pixel_grid(size)[some]
+    found = []
+    for there, trusted in zip(positions[:, *some].cpu(), agrees[:, 0, *some].cpu(), strict=True):
+        ends = grid[trusted].numpy(), there[trusted].numpy()
+        homography = agree(*ends, (size, size), (size, size), PLANE_THRESHOLD).homography
+        found.append(torch.eye(3, dtype=torch.float64) if homography is None else homography)
+    return geometry.warp_by_homography(source, torch.stack(found).to(source.device), size)[0]
 
 
 @torch.no_grad()
@@ -86,7 +120,7 @@ def confirmed_share(drawn: Tensor, source: Tensor) -> Tensor:
     Returns:
         `(B,)` in [0, 1]; 0 where less than `LEAST_TEXTURED` of the drawn picture has texture.
     """
-    positions, agrees = _matched(drawn, source)
+    positions, agrees = flow_matches(drawn, source)
     # float64, because E[Y^2] - E[Y]^2 cancels.
     first, second = luma(drawn).double(), geometry.sample(luma(source), positions).double()
     first_mean, second_mean = _window_mean(first), _window_mean(second)
@@ -100,8 +134,12 @@ def confirmed_share(drawn: Tensor, source: Tensor) -> Tensor:
     return torch.where(possible >= LEAST_TEXTURED, share / possible.clamp_min(LEAST_TEXTURED), 0.0).float()
 
 
-def _matched(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each pixel of the first lies in the second `(B, H, W, 2)`, and where that agrees, bool `(B, 1, H, W)`."""
+@torch.no_grad()
+def flow_matches(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Where each pixel of the first lies in the second `(B, H, W, 2)`, and where that agrees, bool `(B, 1, H, W)`.
+
+    The flow is sought on luma of equal mean and deviation.
+    """
     search = DisFlow()
     evened = [_evened(picture) for picture in (first, second)]
     there, back = search.flow(evened[0], evened[1]), search.flow(evened[1], evened[0])

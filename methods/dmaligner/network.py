@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .. import geometry
 from ..aligner import Alignment, LearnedAligner, Stage, single_source
 from ..draws import Draws
 from ..errors import InputError
@@ -18,7 +19,7 @@ from .denoiser import Denoiser, denoiser_of
 from .diffusion import Diffusion
 from .dmp import CorrelationMask, flow_inconsistency, fused, mask_loss, masked_loss
 from .drawing import align_pairs, pairs_at_once
-from .geometry_condition import flow_warped
+from .geometry_condition import flow_matches, plane_warped
 from .sampling import Predict
 from .student import student_losses
 
@@ -125,7 +126,8 @@ class DmAligner(LearnedAligner):
         return self.autoencoder(pictures, "encode").float()
 
     def warped_latents(self, reference: Tensor, source: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor | None:
-        """The source as optical flow brings it to the reference, encoded, and where the flow agrees there and back.
+        """The source as optical flow brings it to the reference, encoded, perhaps as the plane of what stands still
+        does, and where the flow agrees there and back.
 
         Args:
             reference: `(B, 3, H, W)` in [0, 1], sides multiples of the autoencoder's stride.
@@ -133,12 +135,15 @@ class DmAligner(LearnedAligner):
             encode: pictures to latents.
 
         Returns:
-            `(B, C + 1, h, w)`; None unless the configuration asks for it.
+            `(B, C + 1, h, w)`, `(B, 2 C + 1, h, w)` with the plane; None unless the configuration asks for it.
         """
         if self.config.geometry == "none":
             return None
-        warped, agreement = flow_warped(reference, source)
-        return torch.cat([encode(warped), F.avg_pool2d(agreement.float(), self.autoencoder.stride)], dim=1)
+        positions, agrees = flow_matches(reference, source)
+        warped = [geometry.sample(source, positions)]
+        if self.config.geometry == "plane":
+            warped.append(plane_warped(source, positions, agrees))
+        return torch.cat([*map(encode, warped), F.avg_pool2d(agrees.float(), self.autoencoder.stride)], dim=1)
 
     def condition(self, first: Tensor, second: Tensor, logits: Tensor | None, warped: Tensor | None) -> Tensor:
         """What the denoiser sees beside the noisy latent: `(B, config.condition_channels, h, w)`.

@@ -60,7 +60,13 @@ def test_denoiser_is_the_unet_of_diffusers() -> None:
 
 @pytest.mark.parametrize(
     ("dmp", "geometry", "channels"),
-    [("none", "none", 12), ("features", "none", 12), ("correlation", "none", 16), ("correlation", "flow", 21)],
+    [
+        ("none", "none", 12),
+        ("features", "none", 12),
+        ("correlation", "none", 16),
+        ("correlation", "flow", 21),
+        ("none", "plane", 21),
+    ],
 )
 def test_input_channels(dmp: str, geometry: str, channels: int) -> None:
     denoiser, config = tiny(dmp=dmp, geometry=geometry)

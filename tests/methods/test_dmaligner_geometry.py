@@ -7,7 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raylign.methods.dmaligner.geometry_condition import confirmed_share, flow_warped, kept_pixels
+from raylign.methods import geometry
+from raylign.methods.dmaligner.geometry_condition import (
+    confirmed_share,
+    flow_matches,
+    flow_warped,
+    kept_pixels,
+    plane_warped,
+)
 from tests.methods.test_flow_baselines import texture
 
 SIZE = (112, 144)
@@ -45,6 +52,26 @@ def test_what_the_source_does_not_show_does_not_agree() -> None:
     _, agreement = flow_warped(hidden, source)
     assert agreement[..., 44:76, 54:96].mean() < 0.5
     assert agreement[..., 14:30, 14:-14].mean() > 0.95
+
+
+def test_the_plane_leaves_what_moved_where_the_source_has_it() -> None:
+    reference, source = shifted_pair()
+    thing = texture(7, (24, 24))
+    seen = reference.clone()
+    seen[..., 30:54, 40:64] = thing
+    # In the source's frame the background is moved by (3, -2); the thing has moved by 8 more.
+    moved = source.clone()
+    moved[..., 28:52, 51:75] = thing
+    wanted = reference.clone()
+    wanted[..., 30:54, 48:72] = thing
+    positions, agrees = flow_matches(seen, moved)
+    flown, flat = geometry.sample(moved, positions), plane_warped(moved, positions, agrees)
+    place = (slice(None), slice(None), slice(32, 52), slice(50, 70))
+    assert (flat - wanted)[place].abs().mean() < 0.01
+    assert (flown - wanted)[place].abs().mean() > 0.05
+    assert (flat - wanted)[INSIDE].abs().mean() < 0.01
+    # Nothing agrees: as it lies.
+    torch.testing.assert_close(plane_warped(moved, positions, torch.zeros_like(agrees)), moved)
 
 
 def test_a_batch_is_its_items() -> None:

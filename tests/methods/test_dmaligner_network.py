@@ -111,7 +111,10 @@ def test_both_readings_learn(reading: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("dmp", "geometry", "loss"),
-    [*itertools.product(("correlation", "features", "none"), ("none", "flow"), ("latent", "picture"))],
+    [
+        *itertools.product(("correlation", "features", "none"), ("none", "flow"), ("latent", "picture")),
+        ("correlation", "plane", "latent"),
+    ],
 )
 def test_every_choice_trains(dmp: str, geometry: str, loss: str) -> None:
     model = small_aligner(dmp=dmp, geometry=geometry, loss=loss, min_snr=5.0).train()
