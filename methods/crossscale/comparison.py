@@ -19,7 +19,8 @@ from .fsc import (
     last_layer,
     matches,
     read_offsets,
-    unit_vectors,
+    unit_map,
+    vectors_of,
 )
 
 RADIUS = 16
@@ -72,7 +73,6 @@ class Comparison(nn.Module):
         linear: tuple[int, int],
     ) -> None:
         super().__init__()
-        self.centred = config.centred_correlation
         self.temperature = config.correlation_temperature
         self.explicit = config.explicit_correlation or bool(self.temperature)
         inputs, side = self.map_shape(reference_grid, target_grid)
@@ -94,7 +94,7 @@ class Comparison(nn.Module):
 
     def read(self, branch: Tensor) -> Tensor:
         """Offsets `(B, points, 2)`, float32, pixels, of the result of the convolutions."""
-        return read_offsets(self.offsets, self.hidden(branch.flatten(1)))
+        return read_offsets(self.hidden, self.offsets, branch.flatten(1))
 
 
 class CorrelationLayer(Comparison):
@@ -106,8 +106,8 @@ class CorrelationLayer(Comparison):
         return target_grid**2, reference_grid
 
     def forward(self, reference: Tensor, target: Tensor) -> Tensor:
-        """Offsets `(B, points, 2)`, float32, pixels, of features `(B, C, h1, h1)` and `(B, C, h2, h2)`."""
-        a, b = (unit_vectors(features, centred=self.centred) for features in (reference, target))
+        """Offsets `(B, points, 2)`, float32, pixels, of `unit_map`s `(B, C, h1, h1)` and `(B, C, h2, h2)`."""
+        a, b = vectors_of(reference), vectors_of(target)
         grid = (reference.shape[-2], reference.shape[-1])
         if not self.explicit:
             return self.read(self.branch(a, b, grid))
@@ -126,9 +126,9 @@ class ContextualCorrelation(Comparison):
         return 2, reference_grid
 
     def forward(self, reference: Tensor, target: Tensor) -> Tensor:
-        """Offsets `(B, points, 2)`, float32, pixels, of features `(B, C, h1, h1)` and `(B, C, h2, h2)`."""
+        """Offsets `(B, points, 2)`, float32, pixels, of `unit_map`s `(B, C, h1, h1)` and `(B, C, h2, h2)`."""
         scale = 1 / self.temperature if self.temperature else SOFTMAX_SCALE
-        flow = feature_flow(reference, target, scale, centred=self.centred)
+        flow = feature_flow(reference, target, scale)
         return self.read(self.branch.layers(flow.contiguous(memory_format=torch.channels_last)))
 
 
@@ -141,13 +141,13 @@ class CostVolume(Comparison):
         return (2 * RADIUS + 1) ** 2, max(reference_grid, target_grid)
 
     def forward(self, reference: Tensor, target: Tensor) -> Tensor:
-        """Offsets `(B, points, 2)`, float32, pixels, of features `(B, C, h1, h1)` and `(B, C, h2, h2)`."""
+        """Offsets `(B, points, 2)`, float32, pixels, of `unit_map`s `(B, C, h1, h1)` and `(B, C, h2, h2)`."""
         size = max(reference.shape[-2:], target.shape[-2:])
         reference, target = (
-            features if features.shape[-2:] == size else F.interpolate(features, size, mode="bilinear")
-            for features in (reference, target)
+            units if units.shape[-2:] == size else unit_map(F.interpolate(units, size, mode="bilinear"))
+            for units in (reference, target)
         )
-        volume = cost_volume(reference, target, RADIUS, centred=self.centred)
+        volume = cost_volume(reference, target, RADIUS)
         if self.temperature:
             volume = matches(volume.flatten(1, 2), self.temperature).view_as(volume)
         return self.read(self.branch.layers(volume.permute(0, 3, 1, 2)))
@@ -160,23 +160,19 @@ _MODULES: dict[str, type[Comparison]] = {
 }
 
 
-def feature_flow(reference: Tensor, target: Tensor, scale: float, *, centred: bool = False) -> Tensor:
+def feature_flow(reference: Tensor, target: Tensor, scale: float) -> Tensor:
     """Expected displacement `(B, 2, h1, w1)`, float32, reference cells, of each reference cell's 3x3 neighbourhood.
 
     Neighbourhoods are compared by the sum of their nine cosines, zero outside; the softmax over the target's makes a
     mean of their places. Places on a grid of another size are taken to the reference's by areas.
 
     Args:
-        reference: `(B, C, h1, w1)`.
-        target: `(B, C, h2, w2)`.
+        reference: `unit_map` `(B, C, h1, w1)`.
+        target: likewise `(B, C, h2, w2)`.
         scale: of the sums in the softmax.
-        centred: subtract the mean vector of each image first.
     """
-    grids = [(features.shape[-2], features.shape[-1]) for features in (reference, target)]
-    a, b = (
-        F.unfold(unit_vectors(features, centred=centred).transpose(1, 2).unflatten(2, grid), 3, padding=1)
-        for features, grid in zip((reference, target), grids, strict=True)
-    )
+    grids = [(units.shape[-2], units.shape[-1]) for units in (reference, target)]
+    a, b = (F.unfold(units, 3, padding=1) for units in (reference, target))
     alike = a.transpose(1, 2) @ b
     with torch.autocast(alike.device.type, enabled=False):
         shares = torch.softmax(alike.float() * scale, dim=-1)
@@ -192,19 +188,18 @@ def _places(grid: tuple[int, int], frame: tuple[int, int], device: torch.device)
     return torch.stack(torch.meshgrid(xs, ys, indexing="xy"), dim=-1).flatten(0, 1)
 
 
-def cost_volume(reference: Tensor, target: Tensor, radius: int, *, centred: bool = False) -> Tensor:
+def cost_volume(reference: Tensor, target: Tensor, radius: int) -> Tensor:
     """Cosines `(B, h, w, (2 r + 1)^2)` of each reference vector with the target's in a window, zero outside.
 
     The last axis runs over the window's rows, then its columns. One product per row of the window and of the map.
 
     Args:
-        reference: `(B, C, h, w)`.
+        reference: `unit_map` `(B, C, h, w)`.
         target: like `reference`.
         radius: r, cells.
-        centred: subtract the mean vector of each image first.
     """
     height, width = reference.shape[-2:]
-    a, b = (unit_vectors(features, centred=centred).unflatten(1, (height, width)) for features in (reference, target))
+    a, b = (units.permute(0, 2, 3, 1) for units in (reference, target))
     padded = F.pad(b, (0, 0, radius, radius, radius, radius)).transpose(2, 3)
     across = width + 2 * radius
     rows = []

@@ -23,16 +23,52 @@ def unit_vectors(features: Tensor, *, centred: bool = False) -> Tensor:
     """
     kind = features.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
-    with torch.autocast(kind, enabled=False):
-        if features.is_contiguous(memory_format=torch.channels_last):
-            vectors = features.permute(0, 2, 3, 1).flatten(1, 2).float()
-        else:
-            vectors = transposed(features.flatten(2).float())
-        if centred:
-            vectors = vectors - vectors.mean(dim=1, keepdim=True)
-        # Half the time of F.normalize, which divides by an expanded tensor.
-        length = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True).clamp_min(1e-12)
-        return (vectors * length.reciprocal()).to(dtype)
+    return _UnitVectors.apply(features, centred, dtype)
+
+
+def unit_map(features: Tensor, *, centred: bool = False) -> Tensor:
+    """`unit_vectors` as a map `(B, C, h, w)` in channels_last layout. What is compared several times is made once."""
+    grid = (features.shape[-2], features.shape[-1])
+    return unit_vectors(features, centred=centred).unflatten(1, grid).permute(0, 3, 1, 2)
+
+
+def vectors_of(units: Tensor) -> Tensor:
+    """The vectors `(B, h w, C)` of a map `(B, C, h, w)` in channels_last layout. A view."""
+    return units.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+class _UnitVectors(torch.autograd.Function):
+    """`unit_vectors`. Its gradient has the layout of the features: elementwise operations of mixed layouts take several
+    times as long."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, centred: bool, dtype: torch.dtype) -> Tensor:
+        with torch.autocast(features.device.type, enabled=False):
+            ctx.last = features.is_contiguous(memory_format=torch.channels_last)
+            vectors = (vectors_of(features) if ctx.last else transposed(features.flatten(2))).float()
+            if centred:
+                vectors = vectors - vectors.mean(dim=1, keepdim=True)
+            shortened = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True).clamp_min_(1e-12).reciprocal_()
+            # Half the time of F.normalize, which divides by an expanded tensor.
+            units = (vectors * shortened).to(dtype)
+        ctx.save_for_backward(units, shortened)
+        ctx.centred, ctx.dtype, ctx.grid = centred, features.dtype, (features.shape[-2], features.shape[-1])
+        return units
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        units, shortened = ctx.saved_tensors
+        with torch.autocast(units.device.type, enabled=False):
+            gradient = gradient.contiguous().float()
+            along = torch.linalg.vecdot(gradient, units.float())[..., None]
+            found = torch.addcmul(gradient, units.float(), along, value=-1).mul_(shortened)
+            if ctx.centred:
+                found -= found.mean(dim=1, keepdim=True)
+            found = found.to(ctx.dtype)
+            if ctx.last:
+                return found.unflatten(1, ctx.grid).permute(0, 3, 1, 2), None, None
+            return transposed(found).unflatten(2, ctx.grid), None, None
 
 
 def correlation(reference: Tensor, target: Tensor, *, centred: bool = False) -> Tensor:
@@ -102,14 +138,41 @@ def convolved_correlation(vectors: Tensor, others: Tensor, filters: Tensor, grid
     """
     height, width = grid
     outputs = filters.shape[0]
-    combined = filters.permute(2, 3, 0, 1).flatten(0, 2) @ others
+    # Expanded: else torch multiplies the transposed, and what `others` came from gets a gradient in another layout.
+    combined = filters.permute(2, 3, 0, 1).flatten(0, 2).expand(len(others), -1, -1) @ others
     answers = (vectors @ combined.transpose(1, 2)).view(-1, height, width, 9, outputs)
-    # The answer to a tap at x + tap belongs to x. One ring more takes what belongs outside of the grid.
-    result = torch.zeros(len(vectors), height + 2, width + 2, outputs, device=vectors.device)
-    for tap in range(9):
-        row, column = 2 - tap // 3, 2 - tap % 3
-        result[:, row : row + height, column : column + width] += answers[..., tap, :]
-    return result[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
+    return _SumOfTaps.apply(answers).permute(0, 3, 1, 2)
+
+
+class _SumOfTaps(torch.autograd.Function):
+    """`sum_tap answers(x + tap)[tap]`, float32, `(B, h, w, O)` of `(B, h, w, 9, O)`; zero where x + tap lies outside.
+
+    One pass per tap forwards and backwards, where autograd would fill and add a tensor of all taps for each.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, answers: Tensor) -> Tensor:
+        batch, height, width, _, outputs = answers.shape
+        ctx.dtype = answers.dtype
+        # One ring more takes what belongs outside of the grid.
+        result = torch.zeros(batch, height + 2, width + 2, outputs, device=answers.device)
+        for tap, answer in enumerate(answers.unbind(3)):
+            # The answer to a tap at x + tap belongs to x.
+            row, column = 2 - tap // 3, 2 - tap % 3
+            result[:, row : row + height, column : column + width] += answer
+        # A copy even where it is contiguous already: a view could not be changed in place.
+        return result[:, 1:-1, 1:-1].clone(memory_format=torch.contiguous_format)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        batch, height, width, outputs = gradient.shape
+        ringed = F.pad(gradient, (0, 0, 1, 1, 1, 1))
+        found = torch.empty(batch, height, width, 9, outputs, dtype=ctx.dtype, device=gradient.device)
+        for tap, part in enumerate(found.unbind(3)):
+            row, column = 2 - tap // 3, 2 - tap % 3
+            part.copy_(ringed[:, row : row + height, column : column + width])
+        return found
 
 
 class CorrelationBranch(nn.Sequential):
@@ -156,7 +219,6 @@ class Regression(nn.Module):
 
     def __init__(self, config: CrossScaleConfig, reference_grid: int, target_grid: int, points: int) -> None:
         super().__init__()
-        self.centred = config.centred_correlation
         self.temperature = config.correlation_temperature
         self.explicit = config.explicit_correlation or bool(self.temperature)
         self.reference_branch, reference_side = _branch(config, target_grid**2, reference_grid)
@@ -173,9 +235,9 @@ class Regression(nn.Module):
         self.offsets = last_layer(config.linear[-1], points)
 
     def forward(self, reference: Tensor, target: Tensor) -> Tensor:
-        """Offsets `(B, points, 2)`, float32, pixels, of features `(B, C, h1, h1)` and `(B, C, h2, h2)`."""
-        a, b = (unit_vectors(features, centred=self.centred) for features in (reference, target))
-        grid_a, grid_b = ((features.shape[-2], features.shape[-1]) for features in (reference, target))
+        """Offsets `(B, points, 2)`, float32, pixels, of `unit_map`s `(B, C, h1, h1)` and `(B, C, h2, h2)`."""
+        a, b = vectors_of(reference), vectors_of(target)
+        grid_a, grid_b = ((units.shape[-2], units.shape[-1]) for units in (reference, target))
         if self.explicit:
             pairs = a @ b.transpose(1, 2)
             turned = transposed(pairs)
@@ -185,7 +247,7 @@ class Regression(nn.Module):
         else:
             one, two = self.reference_branch(a, b, grid_a), self.target_branch(b, a, grid_b)
         both = torch.cat([F.pad(one, self.pad_reference), F.pad(two, self.pad_target)], dim=1)
-        return read_offsets(self.offsets, self.hidden(self.trunk(both).flatten(1)))
+        return read_offsets(self.hidden, self.offsets, self.trunk(both).flatten(1))
 
 
 def convolution(config: CrossScaleConfig, inputs: int, outputs: int) -> list[nn.Module]:
@@ -214,13 +276,16 @@ def last_layer(inputs: int, points: int) -> nn.Linear:
     return layer
 
 
-def read_offsets(layer: nn.Linear, hidden: Tensor) -> Tensor:
-    """Offsets `(B, points, 2)` in pixels by the last layer of a regression, in float32.
+def read_offsets(hidden: nn.Sequential, last: nn.Linear, values: Tensor) -> Tensor:
+    """Offsets `(B, points, 2)` in pixels by the linear layers of a regression.
 
-    In bfloat16, 100 would stand for anything from 99.75 to 100.25.
+    The hidden ones compute in the precision of their weights: to cast millions of these for a few vectors costs more
+    than their products. The last one computes in float32: in bfloat16, 100 would stand for anything from 99.75 to
+    100.25.
     """
-    with torch.autocast(hidden.device.type, enabled=False):
-        return layer(hidden.float()).unflatten(1, (-1, 2))
+    first: Any = hidden[0]
+    with torch.autocast(values.device.type, enabled=False):
+        return last(hidden(values.to(first.weight.dtype)).float()).unflatten(1, (-1, 2))
 
 
 def _branch(config: CrossScaleConfig, inputs: int, side: int) -> tuple[CorrelationBranch, int]:

@@ -20,6 +20,7 @@ from .backbone import Backbone
 from .comparison import coarse_regression, local_regression
 from .confidence import likelihood
 from .config import FINE_STRIDE, CrossScaleConfig, CrossScaleInference
+from .fsc import transposed, unit_map, vectors_of
 from .inference import InferenceCopy
 from .matching_head import MatchingHead, Scales
 from .resolution import MeshTransform, mesh_homography
@@ -114,14 +115,23 @@ class CrossScale(LearnedAligner):
         """See `forward`."""
         _, fine_reference, coarse_reference = reference
         _, fine_source, coarse_source = source
-        global_offsets = self.coarse(coarse_reference, coarse_source) if start is None else start.float()
+        global_offsets = self._global(coarse_reference, coarse_source) if start is None else start.float()
         aligned = self._warp_features(fine_source, self._homography(global_offsets))
-        scales_reference, scales_source = self._pyramid(fine_reference), self._pyramid(aligned)
+        scales_reference, scales_source = (
+            [self._units(scale) for scale in self._pyramid(fine)] for fine in (fine_reference, aligned)
+        )
         local_offsets = self.intra(scales_reference[0], scales_source[0])
         for pair, module in self.cross.items():
             m, n = map(int, pair.split("-"))
             local_offsets = local_offsets + module(scales_reference[m], scales_source[n])
         return global_offsets, local_offsets.unflatten(1, self.config.mesh)
+
+    def _global(self, reference: Tensor, source: Tensor) -> Tensor:
+        """O_g `(B, 4, 2)`, float32, of the coarse features."""
+        return self.coarse(self._units(reference), self._units(source))
+
+    def _units(self, features: Tensor) -> Tensor:
+        return unit_map(features, centred=self.config.centred_correlation)
 
     def predict(self, reference: Tensor, source: Tensor, start: Tensor | None = None) -> Prediction:
         """Homography and mesh of pictures `(B, 3, S, S)` in [0, 1] at the working size.
@@ -182,9 +192,10 @@ class CrossScale(LearnedAligner):
             scale = torch.full((3,), float(FINE_STRIDE), dtype=homography.dtype, device=homography.device)
             scale[2].fill_(1)
             at_stride = homography * scale / scale[:, None]
-            warped, _ = geometry.warp_by_homography(
-                features.float(), at_stride, (features.shape[-2], features.shape[-1])
-            )
+            grid = (features.shape[-2], features.shape[-1])
+            # `transposed` keeps the layout of the features for their gradient; the sampling has another one.
+            planes = transposed(vectors_of(features).float()).unflatten(2, grid)
+            warped, _ = geometry.warp_by_homography(planes, at_stride, grid)
         return warped
 
     def _pyramid(self, features: Tensor) -> list[Tensor]:
@@ -212,7 +223,7 @@ class CrossScale(LearnedAligner):
         reference_scales, source_scales = self.features(*inputs)
         own = None
         if config.guided is not None and "homography" in batch:
-            own = self.coarse(reference_scales[2], source_scales[2])
+            own = self._global(reference_scales[2], source_scales[2])
             start = self._guide(own, batch["homography"], config.guided, Draws(batch))
             prediction = self.assemble(*self._regress(reference_scales, source_scales, start))
         else:

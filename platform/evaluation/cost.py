@@ -1,4 +1,4 @@
-"""What an alignment costs: peak memory and floating-point operations; and memory that costs no time."""
+"""What an alignment costs: peak memory and floating-point operations."""
 
 from __future__ import annotations
 
@@ -13,22 +13,6 @@ import torch
 _PROC = Path("/proc/self")
 _RESET_PEAK = "5"
 """What `clear_refs` takes to set the peak of the resident memory back to what is resident (Linux, proc(5))."""
-
-
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-"""Parameters of glibc's `mallopt`."""
-
-
-def keep_freed_memory() -> None:
-    """Have this process keep the memory that it frees for the next picture, where its C library is glibc.
-
-    By default glibc gives each large block back to the system and takes it again, page by page: about a seventh of
-    the time of aligning and measuring a pair of 512 px with `sift`.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        library = ctypes.CDLL(None)
-        library.mallopt(_MMAP_THRESHOLD, 1 << 30)
-        library.mallopt(_TRIM_THRESHOLD, 1 << 30)
 
 
 def _give_back_freed_memory() -> None:

@@ -11,8 +11,9 @@ import torch
 from ...methods.errors import InputError, RaylignError
 from ..alignment import AlignedPicture, ModelChoice, align_images, load_model, same_everywhere
 from ..frames import bring
+from ..memory import keep_freed_memory
 from .cases import Case
-from .cost import count_gflop, keep_freed_memory, peak_memory
+from .cost import count_gflop, peak_memory
 from .datasets import DatasetChoice, EvaluationSet, Scenes
 from .measure import frame_errors, measure, motion_percent
 from .results import CaseResult, Task

@@ -17,6 +17,7 @@ import yaml
 from ...methods.errors import InputError, UnknownMethodError
 from ...methods.registry import method_class, names
 from ..arguments import parse
+from ..memory import keep_freed_memory
 from ..runs import absolute_url, read_yaml, run_folder, write_text
 from .bookkeeping import Bookkeeper
 from .options import LoopOptions, TrainingSpec, spec_from_dict, spec_to_dict, tuples
@@ -214,6 +215,7 @@ def _train(spec: TrainingSpec, options: RunOptions, folder: Path, name: str, boo
 def _train_plain(spec: TrainingSpec, folder: Path, reporter: Watched, target: Path) -> None:
     from .loop import train
 
+    keep_freed_memory()
     train(spec, reporter)
     best = folder / "plain" / "best"
     shutil.copytree(best if best.is_dir() else folder / "plain" / "last", target, dirs_exist_ok=True)

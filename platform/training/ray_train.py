@@ -16,6 +16,7 @@ from ray.exceptions import RayActorError
 from ray.train import UserCallback
 
 from ...methods.errors import RaylignError
+from ..memory import keep_freed_memory
 from .history import score
 from .options import TrainingSpec, spec_from_dict, spec_to_dict
 from .placement import Placement
@@ -125,6 +126,7 @@ def _worker(config: dict[str, Any]) -> None:
 
     # Ray sets OMP_NUM_THREADS to this worker's CPUs; more threads than free cores make each step many times slower.
     torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
+    keep_freed_memory()
     train(spec_from_dict(config["spec"]), RayTrainReporter(config["queue"]))
 
 

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from raylign.methods.diar import DiarInference, alignment, network
-from raylign.platform.evaluation.cost import keep_freed_memory, peak_memory
+from raylign.platform.evaluation.cost import peak_memory
+from raylign.platform.memory import keep_freed_memory
 from tests.datasets import texture
 
 SIZE = 512

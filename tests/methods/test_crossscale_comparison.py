@@ -13,7 +13,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from raylign.methods.crossscale import CrossScale, CrossScaleConfig
 from raylign.methods.crossscale.comparison import cost_volume, feature_flow
-from raylign.methods.crossscale.fsc import convolved_correlation, correlation, on_grid, transposed, unit_vectors
+from raylign.methods.crossscale.fsc import (
+    convolved_correlation,
+    correlation,
+    on_grid,
+    transposed,
+    unit_map,
+    unit_vectors,
+    vectors_of,
+)
 from raylign.methods.errors import InputError
 from tests.methods.small import picture, set_global_offsets, small_network
 
@@ -32,6 +40,28 @@ def test_rearranged_convolution_is_that_of_the_correlations() -> None:
     found = convolved_correlation(unit_vectors(a), unit_vectors(b), filters, (6, 5))
     assert found.shape == (2, 7, 6, 5)
     assert torch.allclose(found, explicit, atol=1e-5)
+
+
+@pytest.mark.parametrize("centred", [False, True])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_unit_vectors_and_their_gradient_by_the_formula(layout: torch.memory_format, centred: bool) -> None:
+    maps = features(0, 2, 16, 6, 5).contiguous(memory_format=layout).requires_grad_()
+    weight = features(1, 2, 30, 16)
+    found = unit_vectors(maps, centred=centred)
+    (gradient,) = torch.autograd.grad((found * weight).sum(), maps)
+    assert gradient.is_contiguous(memory_format=layout)
+    vectors = maps.flatten(2).transpose(1, 2).double()
+    vectors = vectors - vectors.mean(1, keepdim=True) if centred else vectors
+    expected = vectors / vectors.norm(dim=-1, keepdim=True)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-6)
+    (exact,) = torch.autograd.grad((expected * weight).sum(), maps)
+    torch.testing.assert_close(gradient, exact, rtol=1e-4, atol=1e-6)
+    assert torch.equal(vectors_of(unit_map(maps, centred=centred)), found)
+    with torch.autocast("cpu", torch.bfloat16):
+        coarse = unit_vectors(maps, centred=centred)
+    assert coarse.dtype is torch.bfloat16
+    (rounded,) = torch.autograd.grad((coarse * weight.bfloat16()).sum(), maps)
+    assert (rounded - exact).norm() < 0.02 * exact.norm()
 
 
 @pytest.mark.parametrize("correlation_module", ["fsc", "cl"])
@@ -63,7 +93,7 @@ def test_transposed_pairs_and_their_gradient() -> None:
 
 def test_cost_volume_by_its_definition() -> None:
     a, b = features(0, 1, 8, 5, 6), features(1, 1, 8, 5, 6)
-    volume = cost_volume(a, b, 2)
+    volume = cost_volume(unit_map(a), unit_map(b), 2)
     assert volume.shape == (1, 5, 6, 25)
     a, b = F.normalize(a, dim=1)[0], F.normalize(b, dim=1)[0]
     for y in range(5):
@@ -87,12 +117,12 @@ def test_feature_flow_by_its_definition() -> None:
         x, y = (k % 3 + 0.5) * 6 / 3 - 0.5, (k // 3 + 0.5) * 5 / 4 - 0.5
         expected[0] += shares[k] * (x - torch.arange(6))
         expected[1] += shares[k] * (y - torch.arange(5)[:, None])
-    assert torch.allclose(feature_flow(a, b, 10.0)[0], expected, atol=1e-4)
+    assert torch.allclose(feature_flow(unit_map(a), unit_map(b), 10.0)[0], expected, atol=1e-4)
 
 
 def test_feature_flow_of_a_shifted_map() -> None:
     whole = features(0, 1, 64, 12, 12)
-    flow = feature_flow(whole[..., 2:10, 3:11], whole[..., 1:9, 1:9], 10.0)
+    flow = feature_flow(unit_map(whole[..., 2:10, 3:11]), unit_map(whole[..., 1:9, 1:9]), 10.0)
     # What lies at x in the first window lies 2 to the right and 1 below in the second.
     assert torch.allclose(flow[0, 0, 1:6, 1:5], torch.full((5, 4), 2.0), atol=0.1)
     assert torch.allclose(flow[0, 1, 1:6, 1:5], torch.full((5, 4), 1.0), atol=0.1)
