@@ -19,12 +19,12 @@ from .geometry import Size
 EPSILON = 1e-6
 BLOCK_ELEMENTS = {"cpu": 1 << 17}
 """Radial terms held at once, which bounds the memory at any image size: half a MiB on a CPU, to stay in its cache."""
+BLOCK_ELEMENTS_ELSEWHERE = 1 << 25
+"""The same on a GPU: 128 MiB, so that few kernels are launched."""
 SPACING = 4
 """Pixels between the places at which `ThinPlateSpline.on_picture` evaluates the radial terms."""
 KEYS = -0.5
 """Of cubic convolution: the one parameter that keeps straight lines straight."""
-BLOCK_ELEMENTS_ELSEWHERE = 1 << 25
-"""The same on a GPU: 128 MiB, so that few kernels are launched."""
 
 
 def radial(squared_distance: Tensor) -> Tensor:

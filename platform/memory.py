@@ -13,7 +13,7 @@ def keep_freed_memory() -> None:
     """Have this process keep the memory that it frees for what comes next, where its C library is glibc.
 
     By default glibc gives each large block back to the system and takes it again, page by page: about a seventh of the
-    time of aligning and measuring a pair of 512 px with `sift`, a tenth of a training step of `crossscale` in float32.
+    time of aligning and measuring a pair of 512 px with `sift`, 4 to 10 % of a training step of `crossscale`.
     """
     with contextlib.suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
