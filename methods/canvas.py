@@ -87,7 +87,8 @@ def stitch(reference: Tensor, source: Tensor, transform: Transform, blend: Blend
         weight = torch.where(known, share(xs, ys[band], positions[0]), 1.0) * covered
         above = geometry.sample(source[None], positions)[0]
         # Not lerp, whose rounding would spoil pixels of the reference at weight 0.
-        below.mul_(1 - weight).add_(above.mul_(weight))
+        # A sampled white is above 1 by a rounding.
+        below.mul_(1 - weight).add_(above.mul_(weight)).clamp_(max=1)
         known |= covered
     rows, columns = (torch.nonzero(mask.any(axis)).flatten() for axis in (1, 0))
     first, last = (int(rows[0]), int(columns[0])), (int(rows[-1]) + 1, int(columns[-1]) + 1)
