@@ -15,6 +15,7 @@ from .fsc import (
     CorrelationBranch,
     Regression,
     convolution,
+    correlation,
     hidden_layers,
     last_layer,
     matches,
@@ -111,7 +112,7 @@ class CorrelationLayer(Comparison):
         grid = (reference.shape[-2], reference.shape[-1])
         if not self.explicit:
             return self.read(self.branch(a, b, grid))
-        pairs = a @ b.transpose(1, 2)
+        pairs = correlation(a, b)
         if self.temperature:
             pairs = matches(pairs, self.temperature)
         return self.read(self.branch.of_pairs(pairs, grid))

@@ -71,15 +71,9 @@ class _UnitVectors(torch.autograd.Function):
             return transposed(found).unflatten(2, ctx.grid), None, None
 
 
-def correlation(reference: Tensor, target: Tensor, *, centred: bool = False) -> Tensor:
-    """Cosines `(B, h1 w1, h2 w2)`, in [-1, 1], of all pairs of feature vectors. One matrix product.
-
-    Args:
-        reference: `(B, C, h1, w1)`.
-        target: `(B, C, h2, w2)`.
-        centred: subtract the mean vector of each image first.
-    """
-    return unit_vectors(reference, centred=centred) @ unit_vectors(target, centred=centred).transpose(1, 2)
+def correlation(vectors: Tensor, others: Tensor) -> Tensor:
+    """Cosines `(B, n1, n2)`, in [-1, 1], of all pairs of unit vectors `(B, n1, C)` and `(B, n2, C)`: T1 (Eq. 5)."""
+    return vectors @ others.transpose(1, 2)
 
 
 def on_grid(pairs: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -239,7 +233,7 @@ class Regression(nn.Module):
         a, b = vectors_of(reference), vectors_of(target)
         grid_a, grid_b = ((units.shape[-2], units.shape[-1]) for units in (reference, target))
         if self.explicit:
-            pairs = a @ b.transpose(1, 2)
+            pairs = correlation(a, b)
             turned = transposed(pairs)
             if self.temperature:
                 pairs, turned = matches(pairs, self.temperature), matches(turned, self.temperature)

@@ -18,6 +18,7 @@ from diffusers import AutoencoderKL
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch import Tensor, nn
 
+from ..checkpoints import WEIGHTS_FILE as CHECKPOINT_WEIGHTS_FILE
 from ..errors import InputError
 from ..weights import fit, state_dict
 from .config import DmAlignerConfig
@@ -32,6 +33,10 @@ GROUP_CHANNELS = 4
 """Least channels of a group, Stable Diffusion's: with a single one, contrasts between channels would be lost."""
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
+METHOD, PART = "dmaligner", "autoencoder."
+"""What checkpoints that hold an autoencoder of ours call their method and its tensors."""
+SHAPE = ("downscale", "latent_channels", "vae_channels", "vae_layers", "vae_attention")
+"""Fields of the configuration that decide the shape of an autoencoder."""
 OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 """Layers of the attention in files of the first versions of diffusers, and what they are called now."""
 
@@ -148,56 +153,74 @@ class Autoencoder(nn.Module):
         self.latent_std.copy_(mixed.sqrt().clamp_min(LEAST_DEVIATION))
 
     def load_weights(self, folder: str) -> None:
-        """Take over a foreign AutoencoderKL and how its configuration normalises latents.
+        """Take over another autoencoder and how it normalises latents.
 
-        That is by `latents_mean` and `latents_std` where it has them, else by `shift_factor` and `scaling_factor`.
+        A foreign one does that by `latents_mean` and `latents_std` of its configuration where it has them, else by
+        `shift_factor` and `scaling_factor`.
 
         Args:
-            folder: as diffusers saves it (`config.json`, `diffusion_pytorch_model.safetensors`), or the folder above,
-                of a whole pipeline, that has it as `vae`.
+            folder: a checkpoint of `dmaligner`, or an AutoencoderKL as diffusers saves it (`config.json`,
+                `diffusion_pytorch_model.safetensors`), or the folder above, of a whole pipeline, that has it as `vae`.
 
         Raises:
             InputError: there is none, it is damaged, or it has another shape than the configuration says.
         """
         path = Path(folder).expanduser()
         path = path / "vae" if (path / "vae").is_dir() else path
-        foreign = _read_config(path)
-        self._check_shape(path, foreign)
-        found = state_dict(str(path), path / WEIGHTS_FILE, pretrained=False, url="")
-        weights = {_new_name(name): tensor for name, tensor in found.items()}
-        channels = self.config.latent_channels
-        # Autoencoders without these layers, as Stable Diffusion 3's, are those in which they change nothing.
-        for layer, used, width in (
-            ("quant_conv", foreign["use_quant_conv"], 2 * channels),
-            ("post_quant_conv", foreign["use_post_quant_conv"], channels),
-        ):
-            if not used:
-                weights[f"{layer}.weight"] = torch.eye(width)[:, :, None, None]
-                weights[f"{layer}.bias"] = torch.zeros(width)
-        fit(self.kl, weights, str(path))
-        mean = foreign["latents_mean"] or [foreign["shift_factor"] or 0.0] * channels
-        deviation = foreign["latents_std"] or [1 / foreign["scaling_factor"]] * channels
-        for normaliser, values in ((self.latent_mean, mean), (self.latent_std, deviation)):
-            normaliser.copy_(torch.tensor(values).reshape(1, -1, 1, 1))
+        content = _read_config(path)
+        if content.get("method") == METHOD:
+            self._take_trained(path, content)
+        else:
+            self._take_foreign(path, _with_defaults(path, content))
 
-    def _check_shape(self, path: Path, foreign: dict[str, Any]) -> None:
+    def _take_foreign(self, path: Path, foreign: dict[str, Any]) -> None:
         channels = tuple(foreign["block_out_channels"])
-        shape = {
-            "downscale": 2 ** (len(channels) - 1),
-            "latent_channels": foreign["latent_channels"],
-            "vae_channels": channels,
-            "vae_layers": foreign["layers_per_block"],
-            "vae_attention": foreign["mid_block_add_attention"],
-        }
-        options = [_option(name, value) for name, value in shape.items() if value != getattr(self.config, name)]
-        if options:
-            raise InputError(f"{path}: the autoencoder has another shape; give {' '.join(options)}")
+        self._check_shape(
+            path,
+            {
+                "downscale": 2 ** (len(channels) - 1),
+                "latent_channels": foreign["latent_channels"],
+                "vae_channels": channels,
+                "vae_layers": foreign["layers_per_block"],
+                "vae_attention": foreign["mid_block_add_attention"],
+            },
+        )
         for name in ("norm_num_groups", "act_fn"):
             if foreign[name] != self.kl.config[name]:
                 raise InputError(
                     f"{path}: the autoencoder has {name} {foreign[name]}, and only {self.kl.config[name]} is supported "
                     "with these channels; give another one"
                 )
+        found = state_dict(str(path), path / WEIGHTS_FILE, pretrained=False, url="")
+        weights = {_new_name(name): tensor for name, tensor in found.items()}
+        depth = self.config.latent_channels
+        # Autoencoders without these layers, as Stable Diffusion 3's, are those in which they change nothing.
+        for layer, used, width in (
+            ("quant_conv", foreign["use_quant_conv"], 2 * depth),
+            ("post_quant_conv", foreign["use_post_quant_conv"], depth),
+        ):
+            if not used:
+                weights[f"{layer}.weight"] = torch.eye(width)[:, :, None, None]
+                weights[f"{layer}.bias"] = torch.zeros(width)
+        fit(self.kl, weights, str(path))
+        mean = foreign["latents_mean"] or [foreign["shift_factor"] or 0.0] * depth
+        deviation = foreign["latents_std"] or [1 / foreign["scaling_factor"]] * depth
+        for normaliser, values in ((self.latent_mean, mean), (self.latent_std, deviation)):
+            normaliser.copy_(torch.tensor(values).reshape(1, -1, 1, 1))
+
+    def _take_trained(self, folder: Path, content: dict[str, Any]) -> None:
+        if not content.keys() >= set(SHAPE):
+            raise InputError(f"{folder / CONFIG_FILE} does not say what shape the autoencoder has; copy it again")
+        shape = {name: content[name] for name in SHAPE}
+        self._check_shape(folder, {**shape, "vae_channels": tuple(shape["vae_channels"])})
+        found = state_dict(str(folder), folder / CHECKPOINT_WEIGHTS_FILE, pretrained=False, url="")
+        own = {name.removeprefix(PART): tensor for name, tensor in found.items() if name.startswith(PART)}
+        fit(self, own, str(folder))
+
+    def _check_shape(self, path: Path, shape: dict[str, Any]) -> None:
+        options = [_option(name, value) for name, value in shape.items() if value != getattr(self.config, name)]
+        if options:
+            raise InputError(f"{path}: the autoencoder has another shape; give {' '.join(options)}")
 
 
 def norm_groups(channels: Sequence[int]) -> int:
@@ -215,16 +238,27 @@ def _over_workers(values: Tensor) -> Tensor:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    """The arguments of a saved AutoencoderKL, those included that older versions of diffusers did not save."""
+    """What `config.json` of a folder says."""
     path = folder / CONFIG_FILE
     if not path.is_file():
-        raise InputError(f"{folder} holds no autoencoder; give a folder with {CONFIG_FILE} and {WEIGHTS_FILE}")
+        raise InputError(
+            f"{folder} holds no autoencoder; give a folder with {CONFIG_FILE} and {WEIGHTS_FILE}, or a checkpoint of "
+            f"'{METHOD}'"
+        )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as JSON ({error}); fetch it again") from None
-    if not isinstance(content, dict) or content.get("_class_name") != "AutoencoderKL":
-        raise InputError(f"{path} is not that of an AutoencoderKL; give the folder of one, often called 'vae'")
+    return content if isinstance(content, dict) else {}
+
+
+def _with_defaults(folder: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a saved AutoencoderKL, those included that older versions of diffusers did not save."""
+    if content.get("_class_name") != "AutoencoderKL":
+        raise InputError(
+            f"{folder / CONFIG_FILE} is not that of an AutoencoderKL; give the folder of one, often called 'vae', or a "
+            f"checkpoint of '{METHOD}'"
+        )
     defaults = inspect.signature(AutoencoderKL.__init__).parameters
     return {name: argument.default for name, argument in defaults.items()} | content
 

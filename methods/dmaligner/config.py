@@ -34,8 +34,9 @@ class DmAlignerConfig:
     vae_attention: bool = False
     """Self-attention in the middle of the autoencoder, as Stable Diffusion's has."""
     vae: str | None = None
-    """Folder of an AutoencoderKL as diffusers saves it (Stable Diffusion's `vae`), which is then taken as it is. Its
-    shape must be what the fields above say. Not read again when a checkpoint is loaded."""
+    """Folder of an AutoencoderKL as diffusers saves it (Stable Diffusion's `vae`), or a checkpoint of this method,
+    whose autoencoder is then taken as it is. Its shape must be what the fields above say. Not read again when a
+    checkpoint is loaded."""
     kl_weight: float = 1e-6
     """Weight of the Kullback-Leibler term in the autoencoder's loss."""
     prediction: Literal["sample", "epsilon"] = "sample"

@@ -36,8 +36,9 @@ def features(seed: int, *shape: int) -> torch.Tensor:
 def test_rearranged_convolution_is_that_of_the_correlations() -> None:
     a, b = features(0, 2, 16, 6, 5), features(1, 2, 16, 4, 3)
     filters = features(2, 7, 12, 3, 3)
-    explicit = F.conv2d(on_grid(correlation(a, b), (6, 5)), filters, padding=1)
-    found = convolved_correlation(unit_vectors(a), unit_vectors(b), filters, (6, 5))
+    vectors, others = unit_vectors(a), unit_vectors(b)
+    explicit = F.conv2d(on_grid(correlation(vectors, others), (6, 5)), filters, padding=1)
+    found = convolved_correlation(vectors, others, filters, (6, 5))
     assert found.shape == (2, 7, 6, 5)
     assert torch.allclose(found, explicit, atol=1e-5)
 

@@ -12,7 +12,7 @@ import tyro
 
 from raylign.methods import geometry
 from raylign.methods.crossscale import CrossScaleConfig, losses
-from raylign.methods.crossscale.fsc import Regression, correlation, matches, on_grid, transposed
+from raylign.methods.crossscale.fsc import Regression, correlation, matches, on_grid, transposed, unit_vectors
 from raylign.methods.errors import InputError
 from tests.methods.small import picture, set_global_offsets, small_network
 
@@ -36,7 +36,7 @@ def test_each_cross_scale_module_returns_all_vertices() -> None:
 
 def test_correlation_seen_from_both_grids_is_one_tensor() -> None:
     reference, target = torch.randn(2, 16, 6, 5), torch.randn(2, 16, 3, 4)
-    pairs = correlation(reference, target)
+    pairs = correlation(unit_vectors(reference), unit_vectors(target))
     from_reference, from_target = on_grid(pairs, (6, 5)), on_grid(transposed(pairs), (3, 4))
     assert from_reference.shape == (2, 12, 6, 5)
     assert from_target.shape == (2, 30, 3, 4)
@@ -49,21 +49,23 @@ def test_correlation_seen_from_both_grids_is_one_tensor() -> None:
 
 def test_correlation_is_a_cosine() -> None:
     features = torch.randn(2, 32, 6, 6) * 50
-    pairs = correlation(features, features)
+    pairs = correlation(unit_vectors(features), unit_vectors(features))
     assert pairs.abs().max() <= 1 + 1e-5
     assert torch.allclose(pairs.diagonal(dim1=1, dim2=2), torch.ones(2, 36), atol=1e-5)
 
 
 def test_centred_correlation_does_not_see_a_common_offset() -> None:
     reference, target = torch.randn(1, 16, 4, 4), torch.randn(1, 16, 4, 4)
-    plain = correlation(reference, target, centred=True)
-    shifted = correlation(reference + 100, target, centred=True)
+    other = unit_vectors(target, centred=True)
+    plain = correlation(unit_vectors(reference, centred=True), other)
+    shifted = correlation(unit_vectors(reference + 100, centred=True), other)
     assert torch.allclose(plain, shifted, atol=1e-4)
 
 
 def test_matches_are_shares_of_the_other_picture() -> None:
     features = torch.randn(1, 64, 5, 5)
-    shares = matches(correlation(features, features), 0.05) / 5
+    vectors = unit_vectors(features)
+    shares = matches(correlation(vectors, vectors), 0.05) / 5
     assert torch.allclose(shares.sum(-1), torch.ones(1, 25))
     assert torch.equal(shares[0].argmax(-1), torch.arange(25))
     assert shares[0].diagonal().min() > 0.99

@@ -200,6 +200,26 @@ def test_a_given_autoencoder_stays_as_it_is(tmp_path: Path) -> None:
         DmAligner(DmAlignerConfig(**SMALL, vae=str(tmp_path / "sd")))
 
 
+def test_the_autoencoder_of_another_training_is_taken_over(tmp_path: Path) -> None:
+    trained = small_aligner(seed=5)
+    train_stage(trained, "autoencoder", moving_batch(), 2)
+    trained.save_pretrained(tmp_path)
+    model = small_aligner(seed=6, vae=str(tmp_path), dmp="none", geometry="plane")
+    kept, given = model.autoencoder.state_dict(), trained.autoencoder.state_dict()
+    assert kept.keys() == given.keys()
+    assert all(torch.equal(value, kept[name]) for name, value in given.items())
+    assert [stage.name for stage in model.training_stages()] == ["diffusion"]
+    with pytest.raises(InputError, match=r"another shape; give --model\.vae-channels 8 16 16$"):
+        small_aligner(vae=str(tmp_path), vae_channels=(8, 8, 16))
+    config = tmp_path / "config.json"
+    config.write_text('{"method": "dmaligner"}')
+    with pytest.raises(InputError, match="does not say what shape"):
+        small_aligner(vae=str(tmp_path))
+    config.write_text('{"method": "diar"}')
+    with pytest.raises(InputError, match=r"is not that of an AutoencoderKL; .* or a checkpoint of 'dmaligner'$"):
+        small_aligner(vae=str(tmp_path))
+
+
 def test_a_checkpoint_gives_the_same_answers_and_trains_on(tmp_path: Path) -> None:
     model, batch = small_aligner(student_share=0.2), moving_batch()
     train_stage(model, "autoencoder", batch, 2)
