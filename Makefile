@@ -139,6 +139,7 @@ dmaligner: dmaligner-checkpoint board-dsia
 	$(BIN)/raylign evaluate --data $(BOARD)/dsia --name dmaligner --methods identity sift sift-mesh dis-flow dmaligner \
 		$(DRAWN) --markdown docs/results/dmaligner.md docs/results/dmaligner-tables.md --json $(BOARD)/dmaligner.json
 	$(BIN)/python -m tests.benchmarks.round_trip runs/train/dmaligner/checkpoint $(BOARD)/dsia
+	$(BIN)/raylign study docs/studies/dmaligner.yaml --markdown docs/results/dmaligner.md
 
 dmaligner-checkpoint: setup
 	$(BIN)/raylign render dsia --scenes 300 --size 256 --scene.aspect 1 --seed 1 --out $(DYNAMIC)/people

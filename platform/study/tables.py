@@ -13,7 +13,7 @@ from ..evaluation.results import BY_NAME, Metric
 from ..evaluation.tables import TASKS, heading, markdown_line, markdown_text
 from .results import ALL
 
-QUALITY = ("psnr_overlap", "psnr", "ssim_overlap", "corner_error", "epe")
+QUALITY = ("psnr_overlap", "psnr", "psnr_occluded", "psnr_dynamic", "ssim_overlap", "corner_error", "epe")
 """Metrics with a table of their own, those of the orders before them; PSNR tells the overlap beside it."""
 
 
