@@ -89,8 +89,9 @@ def _check(options: StudyOptions, study: Study, name: str) -> None:
     if study.inference:
         label = f"{options.file}: inference"
         check_inference(study.method, read_choices(study.inference.split(","), label), label)
-    for split in ("train", "val"):
-        open_reader(study.data, split)
+    for data in dict.fromkeys(str(own.get("data", study.data)) for own in study.variants.values()):
+        for split in ("train", "val"):
+            open_reader(data, split)
     for choice in choose_datasets([url for _, url in study.tests], "test", study.limit):
         EvaluationSet(choice)
 

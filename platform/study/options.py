@@ -47,12 +47,12 @@ class Study:
 
     method: str
     data: str
-    """Dataset to train on."""
+    """Dataset to train on, where a variant does not name another."""
     tests: tuple[tuple[str, str], ...]
     """Label (empty: what `raylign evaluate` calls it) and URL of each dataset to measure on."""
     seeds: tuple[int, ...]
     variants: dict[str, dict[str, Any]]
-    """Options by their names as flags (`model.levels`), those of the base included."""
+    """Options by their names as flags (`model.levels`), those of the base included; `data` is a dataset of its own."""
     budget: Budget
     orders: tuple[Order, ...]
     metric: str | None
@@ -95,7 +95,7 @@ def _study(content: dict[str, Any]) -> Study:
         raise InputError(
             f"variants: {bad[0]!r} cannot name a variant, because orders are written with ' < ' and ' <= '"
         )
-    variants = {name: base | _options(own, f"variants: {name}") for name, own in named.items()}
+    variants = {name: base | _options(own, f"variants: {name}", also=("data",)) for name, own in named.items()}
     limit = content.get("limit")
     if limit is not None and not _whole(limit, 1):
         raise InputError(f"limit: must be a whole number from 1, not {limit!r}")
@@ -113,8 +113,8 @@ def _study(content: dict[str, Any]) -> Study:
     )
 
 
-def _options(content: Any, where: str) -> dict[str, Any]:
-    """Options of `raylign train` by the names of their flags."""
+def _options(content: Any, where: str, also: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Options of `raylign train` by the names of their flags, of its parts and those named in `also`."""
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -122,10 +122,13 @@ def _options(content: Any, where: str) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for key, value in content.items():
         name = str(key).replace("_", "-")
-        if name.partition(".")[0] not in _PARTS or "." not in name:
-            raise InputError(f"{where}: '{key}' is no option; they start with {', '.join(f'{p}.' for p in _PARTS)}")
+        if name not in also and (name.partition(".")[0] not in _PARTS or "." not in name):
+            told = [*(f"start with {part}." for part in _PARTS), *(f"are {each}" for each in also)]
+            raise InputError(f"{where}: '{key}' is no option; they {', '.join(told)}")
         if name == "loop.seed":
             raise InputError(f"{where}: '{key}' is what 'seeds' tells; leave it out")
+        if name == "data" and not isinstance(value, str):
+            raise InputError(f"{where}: data: must be a text, not {value!r}")
         if isinstance(value, dict):
             raise InputError(f"{where}: {key}: must be a value, not a mapping; write its options with dots")
         options[name] = value

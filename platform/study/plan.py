@@ -79,7 +79,7 @@ def variant_specs(study: Study) -> dict[str, TrainingSpec]:
     specs: dict[str, TrainingSpec] = {}
     for name, options in study.variants.items():
         try:
-            arguments = ["--data", study.data, *_flags(options)]
+            arguments = _flags({"data": study.data} | options)
             spec = to_spec(study.method, parse(spec_options(study.method), arguments, f"train {study.method}"))
             spec = _within(spec, study.budget, options)
             spec.loop.check(1)

@@ -219,6 +219,20 @@ def test_options_reach_the_training(workdir: Path) -> None:
     assert specs["a"].data == str(workdir / "data")
 
 
+def test_a_variant_may_have_its_own_data(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sequences(workdir / "other", scenes=12, size=96)
+    content = study(workdir, variants={"a": {}, "b": {"data": "other"}}, orders=None)
+    specs = variant_specs(read_study(Path(write(workdir, content))))
+    assert [specs[name].data for name in "ab"] == [str(workdir / "data"), str(workdir / "other")]
+    assert cli.main(["study", "s.yaml", "--dry-run"]) == 0
+    # Each of them must be there.
+    write(workdir, study(workdir, variants={"a": {}, "b": {"data": "gone"}}, orders=None))
+    capsys.readouterr()
+    assert cli.main(["study", "s.yaml", "--dry-run"]) == 2
+    [line] = capsys.readouterr().err.strip().splitlines()
+    assert "gone" in line
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
@@ -228,6 +242,8 @@ def test_options_reach_the_training(workdir: Path) -> None:
         ({"seeds": 2}, "seeds"),
         ({"variants": {"a": {"model.levles": 1}}, "orders": None}, "--model.levles"),
         ({"variants": {"a": {"levels": 1}}, "orders": None}, "'levels'"),
+        ({"variants": {"a": {"data": ["b", "c"]}}, "orders": None}, "variants: a: data"),
+        ({"base": BASE | {"data": "b"}}, "base: 'data'"),
         ({"variants": {"a": {"loop.seed": 1}}, "orders": None}, "seeds"),
         ({"variants": {"a": {"model.levels": 7}}, "orders": None}, "levels must be"),
         ({"variants": {"a": {"loop.batch-size": 0}}, "orders": None}, "--loop.batch-size"),
