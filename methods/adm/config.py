@@ -34,6 +34,9 @@ class AdmConfig:
     patch_tokens: bool = False
     """Let the score network look at the patches of both pictures, too (cross-attention), and not only at one vector
     of each. Our extension; off is the paper."""
+    keypoints: int = 0
+    """Learned landmarks whose places in a picture are told beside its vector. The ResNet then ends with its third
+    group, at an eighth of the side. Our extension; 0 is the paper."""
     score_width: int = 512
     """Width of the homography's score network."""
     score_layers: int = 8
@@ -49,6 +52,10 @@ class AdmConfig:
     homography_scale: tuple[float, ...] = (0.25, 0.25, 0.25, 0.25, 0.25, 0.25, 0.1, 0.1)
     """What each of the eight parameters is divided by: its standard deviation in the training data, because the chain
     ends in unit noise."""
+    prediction: Literal["noise", "clean"] = "noise"
+    """What the homography's score network tells: the noise (METHODS.md 5.3; the paper's word is lost), or the clean
+    parameters, whose error then counts alike at all levels. Told the noise, the levels at which only the pictures tell
+    the answer count a two-hundredth of those at which it is all but given."""
     displacement_steps: int = 500
     """T_D: noise levels of the field's chain; the paper gains up to 500 and loses beyond."""
     displacement_betas: tuple[float, float] = (4e-6, 4e-2)
@@ -78,6 +85,9 @@ class AdmConfig:
     """Let the pixel loss grow as the noise falls, quadratically; off is the ablation."""
     regularisation_schedule: bool = True
     """Let the regularisation of the homography fall as the noise falls, quadratically; off is the ablation."""
+    iterated_share: float = 0.0
+    """Share of the training pairs whose source is brought over first, as an earlier iteration would leave it. Our
+    extension: the paper iterates with a network that has never seen such a pair; 0 is the paper."""
     student_share: float = 0.0
     """Share of the epochs that distils a student of the homography's score network, which needs few steps; 0 for
     none. Ours."""
@@ -94,10 +104,12 @@ class AdmConfig:
             ("homography_network", ("transformer", "cnn")),
             ("displacement_network", ("cnn", "transformer")),
             ("vessels", ("filter", "learned")),
+            ("prediction", ("noise", "clean")),
         ):
             if getattr(self, name) not in values:
                 raise InputError(f"{name} must be {' or '.join(values)}, not '{getattr(self, name)}'")
         for name, low, high in (
+            ("keypoints", 0, 1024),
             ("score_width", 8, 4096),
             ("score_layers", 1, 64),
             ("score_heads", 1, 64),
@@ -107,6 +119,7 @@ class AdmConfig:
             ("vessel_channels", 8, 256),
             ("vessel_share", 0.01, 0.9),
             ("student_share", 0, 0.9),
+            ("iterated_share", 0, 1),
             ("denoiser_channels", 8, 1024),
             ("denoiser_blocks", 1, 8),
             ("norm", 1, 8),
@@ -115,6 +128,8 @@ class AdmConfig:
         ):
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"{name} must be {low} to {high}, not {getattr(self, name)}")
+        if self.keypoints and self.patch_tokens:
+            raise InputError("keypoints and patch_tokens are two ways to the same; take one of them")
         if self.vessels == "learned" and self.vessel_share + self.student_share >= 1:
             raise InputError("vessel_share and student_share leave nothing for the two paths; lower one of them")
         if self.working_size % 32 or not 32 <= self.working_size <= 1024:

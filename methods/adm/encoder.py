@@ -18,6 +18,7 @@ from .. import weights as published
 from ..errors import InputError
 from ..recompute import recompute
 from .config import AdmConfig
+from .keypoints import Keypoints
 
 GROUPS = 32
 """Groups of the ResNet's normalisation (Wu and He 2018)."""
@@ -27,7 +28,7 @@ class Encoded(NamedTuple):
     """What an encoder makes of pictures."""
 
     vector: Tensor
-    """`(B, F)`"""
+    """`(B, F)`, with the places of landmarks behind it where `AdmConfig.keypoints` wants them."""
     tokens: Tensor | None
     """`(B, N, F)`, patches row by row, which know where they lie; None without `AdmConfig.patch_tokens`."""
 
@@ -47,6 +48,7 @@ class ImageEncoder(nn.Module, ABC):
         super().__init__()
         self.size = config.working_size
         self.patch_tokens = config.patch_tokens
+        self.keypoints: Keypoints | None = None
         self.register_buffer("mean", torch.tensor(IMAGENET_DEFAULT_MEAN)[:, None, None])
         self.register_buffer("std", torch.tensor(IMAGENET_DEFAULT_STD)[:, None, None])
 
@@ -65,6 +67,16 @@ class ImageEncoder(nn.Module, ABC):
                 "working_size"
             )
         return self._encode((pictures - self.mean) / self.std)
+
+    def _finish(self, config: AdmConfig, width: int) -> None:
+        """Set what depends on the width of the map of features."""
+        self.features = width + 3 * config.keypoints
+        if config.keypoints:
+            self.keypoints = Keypoints(width, config.keypoints)
+
+    def _with_places(self, vector: Tensor, values: Tensor) -> Tensor:
+        """The vector, and where landmarks lie in the map of features `(B, F, h, w)`."""
+        return vector if self.keypoints is None else torch.cat([vector.float(), self.keypoints(values)], dim=1)
 
     @abstractmethod
     def _encode(self, normalised: Tensor) -> Encoded:
@@ -136,11 +148,14 @@ class VitEncoder(ImageEncoder):
                 "encoder with patches of 8, 16 or 32 pixels"
             )
         self.vit = vit
-        self.features = int(vit.num_features)
+        self._finish(config, int(vit.num_features))
 
     def _encode(self, normalised: Tensor) -> Encoded:
         values = self.vit.forward_features(normalised)
-        return Encoded(values[:, 0], values[:, self.vit.num_prefix_tokens :] if self.patch_tokens else None)
+        patches = values[:, self.vit.num_prefix_tokens :]
+        rows, columns = self.vit.patch_embed.grid_size
+        vector = self._with_places(values[:, 0], patches.transpose(1, 2).unflatten(2, (rows, columns)))
+        return Encoded(vector, patches if self.patch_tokens else None)
 
     def load_weights(self, path: str) -> None:
         """Start from a state dict with timm's names, DINO's for one; positions are resampled, a classifier is left out.
@@ -174,9 +189,16 @@ class ResNetEncoder(ImageEncoder):
     def __init__(self, config: AdmConfig) -> None:
         super().__init__(config)
         self.resnet = torchvision.models.resnet18(weights=None, norm_layer=partial(nn.GroupNorm, GROUPS))
-        self.features = self.resnet.fc.in_features
+        width = self.resnet.fc.in_features
         self.resnet.fc = nn.Identity()
         self._recompute = False
+        if config.keypoints:
+            # Places are read from a finer map: the third group does not halve, the fourth is left out.
+            block = self.resnet.layer3[0]
+            width = block.conv2.out_channels
+            block.conv1.stride = block.downsample[0].stride = (1, 1)
+            self.resnet.layer4 = nn.Identity()
+        self._finish(config, width)
 
     def _encode(self, normalised: Tensor) -> Encoded:
         resnet = self.resnet
@@ -188,7 +210,7 @@ class ResNetEncoder(ImageEncoder):
             size = [values.shape[-2], values.shape[-1]]
             places = build_sincos2d_pos_embed(size, self.features, device=values.device, dtype=values.dtype)
             tokens = values.flatten(2).transpose(1, 2) + places
-        return Encoded(values.mean(dim=(2, 3)), tokens)
+        return Encoded(self._with_places(values.mean(dim=(2, 3)), values), tokens)
 
     def load_weights(self, path: str) -> None:
         """Start from a state dict with torchvision's names.
@@ -202,11 +224,14 @@ class ResNetEncoder(ImageEncoder):
         found = published.state_dict("resnet18", path, pretrained=False, url="")
         statistics = ("running_mean", "running_var", "num_batches_tracked")
         found = {name: value for name, value in found.items() if not name.endswith(statistics)}
+        if self.keypoints is not None:
+            found = _without(found, "layer4.")
         published.fit(self.resnet, _without(found, "fc."), "resnet18")
 
     def shard_units(self) -> list[nn.Module]:
-        """The four groups of residual blocks."""
-        return [self.resnet.layer1, self.resnet.layer2, self.resnet.layer3, self.resnet.layer4]
+        """The groups of residual blocks."""
+        groups = [self.resnet.layer1, self.resnet.layer2, self.resnet.layer3, self.resnet.layer4]
+        return groups if self.keypoints is None else groups[:-1]
 
     def enable_gradient_checkpointing(self) -> None:
         """See `ImageEncoder.enable_gradient_checkpointing`."""

@@ -7,6 +7,7 @@ from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from torch import Tensor, nn
 
 from ..errors import InputError
+from .chain import Chain
 from .config import AdmConfig
 from .encoder import Encoded
 from .parameters import COUNT
@@ -62,6 +63,7 @@ class HomographyScore(nn.Module):
         self.time_proj = Timesteps(SINUSOIDS, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.time_embedding = TimestepEmbedding(SINUSOIDS, TIME_WIDTH)
         self.token = nn.Linear(2 * features + COUNT + TIME_WIDTH, width)
+        self.config = config
         self.patch_tokens = config.patch_tokens
         if self.patch_tokens:
             self.patch = nn.Sequential(nn.Linear(features, width), nn.LayerNorm(width))
@@ -73,7 +75,7 @@ class HomographyScore(nn.Module):
         )
 
     def forward(self, source: Encoded, reference: Encoded, parameters: Tensor, timesteps: Tensor) -> Tensor:
-        """The noise in the parameters.
+        """The noise in the parameters; with `AdmConfig.prediction` "clean" what the clean ones that it tells leave.
 
         Args:
             source: the source picture as the encoder sees it, B of them.
@@ -96,7 +98,11 @@ class HomographyScore(nn.Module):
             patches = self._patches(source, reference) if self.patch_tokens else None
             for layer in self.layers:
                 token = layer(token) if patches is None else layer(token, patches)
-            return self.head(token[:, 0])
+            said = self.head(token[:, 0])
+            if self.config.prediction == "noise":
+                return said
+            chain = Chain.linear(self.config.homography_steps, *self.config.homography_betas)
+            return chain.noise_of(said, parameters.to(said), timesteps)
 
     def _patches(self, source: Encoded, reference: Encoded) -> Tensor:
         """The patches of both pictures, `(B, 2 N, width)`."""

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from .. import geometry
 from ..aligner import Alignment, LearnedAligner, Stage, single_source
 from ..draws import Draws
 from ..errors import InputError
@@ -26,6 +27,9 @@ from .vessel_network import VesselNetwork, vessel_loss
 
 POINTS = 32
 """Points along each side at which homographies are compared (N = 1024; lost, our choice)."""
+
+LEFT_OVER = 0.08
+"""Share of the side by which an earlier iteration may have missed a corner, see `AdmConfig.iterated_share` (ours)."""
 
 
 class Adm(LearnedAligner):
@@ -144,7 +148,8 @@ class Adm(LearnedAligner):
     def training_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """The losses of the stage: of the vessel network, of both paths (Eq. 5), or of the student.
 
-        `homography` and `displacement` are the squared errors of the noise that the two paths say, `pixel` and
+        `homography` and `displacement` are the squared errors of the noise that the two paths say (or of the clean
+        parameters, by `AdmConfig.prediction`), `pixel` and
         `regularisation` the sums of Eqs. 13 and 14; `loss` is their weighted sum. Pairs whose homography is not known
         count for nothing but the field.
 
@@ -163,12 +168,26 @@ class Adm(LearnedAligner):
         known = true.isfinite().all(dim=(1, 2))
         # Replaced before anything is computed from it: NaN times zero would still be NaN in the gradient.
         identity = torch.eye(3, dtype=torch.float64, device=true.device)
-        parameters = to_parameters(torch.where(known[:, None, None], true.double(), identity), size, size)
+        true, draws = torch.where(known[:, None, None], true.double(), identity), Draws(batch)
+        if self.config.iterated_share:
+            source, true = self._iterated(source, true, known, draws)
+        parameters = to_parameters(true, size, size)
         if self._stage == STUDENT:
-            parts = self._student_losses(reference, source, parameters, Draws(batch))
+            parts = self._student_losses(reference, source, parameters, draws)
             consistency, truth = ((part * known).mean() for part in parts)
             return {"loss": consistency + truth, "consistency": consistency, "truth": truth}
-        return self._matching_losses(reference, source, parameters, known, Draws(batch))
+        return self._matching_losses(reference, source, parameters, known, draws)
+
+    def _iterated(self, source: Tensor, true: Tensor, known: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Sources `(B, 3, S, S)`, some brought over by nearly the true homography, and what then is left of it."""
+        size = (source.shape[-2], source.shape[-1])
+        chosen = (draws.uniform() < self.config.iterated_share) & known
+        corners = geometry.image_corners(size, device=source.device).expand(len(source), 4, 2)
+        reach = LEFT_OVER * max(size) * draws.uniform(1, 1, dtype=torch.float64)
+        left = geometry.homography_from_points(corners, corners + reach * (2 * draws.uniform(4, 2) - 1))
+        brought, _ = spatial_transform(source, true @ geometry.invert_homography(left), None, size)
+        of_all = chosen[:, None, None]
+        return torch.where(of_all[..., None], brought, source), torch.where(of_all, left, true)
 
     def _student_losses(
         self, reference: Tensor, source: Tensor, parameters: Tensor, draws: Draws
@@ -195,7 +214,8 @@ class Adm(LearnedAligner):
         clean = self._scaled(parameters)
         noisy = chain.add_noise(clean, noise, levels)
         said = self.score(self.encoder(source), self.encoder(reference), noisy, levels).float()
-        found = self.unscaled(chain.clean_of(said, noisy, levels).clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS))
+        told_clean = chain.clean_of(said, noisy, levels)
+        found = self.unscaled(told_clean.clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS))
         told, field_said, field_noise, maps = self._field(reference, source, found, draws)
         with torch.autocast(reference.device.type, enabled=False):
             points = grid_points(POINTS, None).to(parameters.device)
@@ -205,8 +225,9 @@ class Adm(LearnedAligner):
             falls = falling(*weights) if config.regularisation_schedule else torch.ones_like(weights[0])
             off = p_norm_distance(to_matrix(parameters), matrix, points, config.norm).float()
             far = p_norm_distance(none, matrix, points, config.norm).float()
+            wrong = said - noise if config.prediction == "noise" else told_clean - clean
             parts = {
-                "homography": (said - noise).square().mean(1) * known,
+                "homography": wrong.square().mean(1) * known,
                 "displacement": (told.float() - field_noise).square().mean((1, 2, 3)),
                 "pixel": grows * off * known - self._correlation(maps, found, field_said),
                 "regularisation": falls * far + smoothness(field_said),

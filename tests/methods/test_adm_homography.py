@@ -18,6 +18,7 @@ from raylign.methods.adm.chain import Chain
 from raylign.methods.adm.config import AdmConfig
 from raylign.methods.adm.encoder import Encoded, ImageEncoder, ResNetEncoder, VitEncoder, build_encoder
 from raylign.methods.adm.homography_score import HomographyScore
+from raylign.methods.adm.keypoints import Keypoints
 from raylign.methods.errors import InputError
 from tests.methods.small import picture
 
@@ -67,6 +68,62 @@ def inputs(config: AdmConfig, features: int = 16, batch: int = 3) -> tuple[Encod
 
 
 # Encoders
+
+
+def test_places_are_means_of_heatmaps() -> None:
+    places = Keypoints(3, 2)
+    values = drawn(2, 3, 5, 7)
+    heights = (places.heatmaps(values)).detach().numpy()
+    along_y, along_x = np.mgrid[-1:1:5j, -1:1:7j]
+    for row, found in enumerate(places(values).detach().numpy()):
+        for k in range(2):
+            share = np.exp(heights[row, k])
+            share /= share.sum()
+            x, y = (share * along_x).sum(), (share * along_y).sum()
+            spread = np.sqrt((share * ((along_x - x) ** 2 + (along_y - y) ** 2)).sum())
+            assert found[[k, 2 + k, 4 + k]] == pytest.approx([x, y, spread], abs=1e-6)
+
+
+@pytest.mark.parametrize("network", ["transformer", "cnn"])
+def test_a_vector_with_places(network: str) -> None:
+    plain, config = tiny(homography_network=network), tiny(homography_network=network, keypoints=5)
+    encoder = encoder_of(config)
+    width = 256 if network == "cnn" else encoder_of(plain).features
+    assert encoder.features == width + 15
+    found = encoder(picture(0, (64, 64), batch=2))
+    assert found.vector.shape == (2, encoder.features)
+    assert found.vector[:, width : width + 10].abs().max() <= 1
+    assert len(encoder.shard_units()) == len(encoder_of(plain).shard_units()) - (network == "cnn")
+
+
+def test_places_follow_the_picture() -> None:
+    """One heatmap that sees brightness alone: its place is that of the bright spot, to a cell."""
+    encoder = encoder_of(tiny(homography_network="cnn", keypoints=1))
+    assert encoder.keypoints is not None
+    spots = torch.zeros(2, 1, 8, 8)
+    spots[0, 0, 2, 5] = spots[1, 0, 6, 1] = 50.0
+    encoder.keypoints.heatmaps = nn.Conv2d(1, 1, 1)
+    with torch.no_grad():
+        encoder.keypoints.heatmaps.weight.fill_(1.0)
+    found = encoder.keypoints(spots)
+    expected = [[5 * 2 / 7 - 1, 2 * 2 / 7 - 1, 0], [1 * 2 / 7 - 1, 6 * 2 / 7 - 1, 0]]
+    torch.testing.assert_close(found, torch.tensor(expected), atol=2e-3, rtol=0)
+
+
+def test_the_clean_parameters_told() -> None:
+    """What the network tells as clean is what the chain makes of the noise that it returns."""
+    config = tiny(prediction="clean")
+    score = score_of(config, 16)
+    last = score.head[-1]
+    assert isinstance(last, nn.Linear)
+    told = torch.tensor([1.0, -2.0, 0.5, 0.0, 3.0, 0.1, -0.3, 0.7])
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.copy_(told)
+    source, reference, parameters, levels = inputs(config)
+    said = score(source, reference, parameters, levels)
+    chain = Chain.linear(config.homography_steps, *config.homography_betas)
+    torch.testing.assert_close(chain.clean_of(said, parameters, levels), told.expand(3, 8), atol=1e-4, rtol=1e-4)
 
 
 def test_vector_is_the_class_token_of_timm() -> None:

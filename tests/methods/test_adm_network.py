@@ -12,10 +12,11 @@ from torch import Generator, Tensor
 
 from raylign.methods import load
 from raylign.methods.adm import Adm, AdmConfig
-from raylign.methods.adm.parameters import to_homography
+from raylign.methods.adm.parameters import to_homography, to_parameters
+from raylign.methods.draws import Draws
 from raylign.methods.errors import InputError
-from raylign.methods.geometry import image_corners, transform_points
-from tests.methods.adm_small import SMALL, retinas, small_adm
+from raylign.methods.geometry import image_corners, transform_points, warp_by_homography
+from tests.methods.adm_small import SMALL, moved_pairs, retinas, small_adm
 
 SCALE = (*[0.3] * 6, 0.1, 0.1)
 
@@ -77,6 +78,36 @@ def test_losses_are_those_of_the_paper(batch: dict[str, Tensor]) -> None:
     assert float(found["regularisation"] - constant["regularisation"]) == pytest.approx(regular, rel=1e-3)
 
 
+def test_an_error_of_clean_parameters_counts_alike_at_all_levels(batch: dict[str, Tensor]) -> None:
+    model = small_adm(homography_scale=SCALE, prediction="clean")
+    with torch.no_grad():
+        model.score.head[-1].weight.zero_()
+        model.score.head[-1].bias.zero_()
+        found = model.training_step(batch)
+    clean = to_parameters(batch["homography"], (64, 64), (64, 64)) / torch.tensor(SCALE)
+    assert float(found["homography"]) == pytest.approx(float(clean.square().mean()), rel=1e-3)
+
+
+def test_what_an_earlier_iteration_leaves(batch: dict[str, Tensor]) -> None:
+    """The rest brings the source that was brought over onto the reference as the whole brings the source itself."""
+    model = small_adm(iterated_share=0.5)
+    count = 16
+    reference, source, homography = moved_pairs(count, 64, 0.1)
+    draws = Draws({"source": source, "seed": torch.arange(count)})
+    known = torch.arange(count) < count - 4
+    brought, rest = model._iterated(source, homography, known, draws)
+    untouched = (rest == homography).all(dim=2).all(dim=1)
+    assert bool(untouched[~known].all())
+    assert 2 <= untouched[known].sum() <= 10
+    torch.testing.assert_close(brought[untouched], source[untouched])
+    corners = image_corners((64, 64)).expand(count, 4, 2)
+    off = (transform_points(rest, corners) - corners).norm(dim=2)[~untouched]
+    assert 0 < off.max() < 0.08 * 64 * 2**0.5
+    again, _ = warp_by_homography(brought, rest, (64, 64))
+    assert ((again - reference)[~untouched][:, :, 12:-12, 12:-12]).abs().mean() < 0.02
+    assert ((brought - reference)[~untouched][:, :, 12:-12, 12:-12]).abs().mean() > 0.03
+
+
 def test_homographies_that_are_not_known_count_nothing(batch: dict[str, Tensor]) -> None:
     model = small_adm().train()
     unknown = {**batch, "homography": torch.full_like(batch["homography"], torch.nan)}
@@ -121,6 +152,8 @@ def test_stages_train_their_own_weights(batch: dict[str, Tensor]) -> None:
         {"displacement_network": "transformer"},
         {"homography_network": "cnn", "displacement_network": "transformer"},
         {"patch_tokens": True},
+        {"keypoints": 4, "iterated_share": 0.5},
+        {"keypoints": 4, "homography_network": "cnn", "prediction": "clean"},
         {"vessels": "learned"},
     ],
 )
@@ -189,6 +222,8 @@ def test_recomputed_activations_give_the_same_gradients(changes: dict[str, Any],
         ({"displacement_weight": (-1.0, 1.0)}, "two numbers from 0"),
         ({"encoder": "resnet18"}, "ViT"),
         ({"dropout": 1.0}, "dropout must be"),
+        ({"keypoints": 4, "patch_tokens": True}, "take one of them"),
+        ({"prediction": "score"}, "noise or clean"),
         ({"vessels": "learned", "vessel_share": 0.5, "student_share": 0.5}, "leave nothing for the two paths"),
         ({"homography_scale": (*[0.3] * 6, 0.2, 0.05)}, "below 1/4 together"),
         ({"working_size": 128, "denoiser_multipliers": (1,)}, "too few for a working_size of 128"),
