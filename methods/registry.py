@@ -6,6 +6,7 @@ import importlib
 import inspect
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
+from importlib.util import resolve_name
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,6 +168,15 @@ def takes_sets(name: str) -> bool:
         UnknownMethodError: no method has this name.
     """
     return _described(_entry(name)).sets
+
+
+def module_of(name: str) -> str:
+    """The dotted name of the module that the method's class is in; it is not imported.
+
+    Raises:
+        UnknownMethodError: no method has this name.
+    """
+    return resolve_name(_entry(name).target.partition(":")[0], __package__)
 
 
 def method_class(name: str) -> type[Aligner]:

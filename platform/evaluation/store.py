@@ -1,8 +1,8 @@
 """Per-case results as Parquet: a small file for each finished job, one table of all at the end.
 
-A part is written whole or not at all and says by its name what made it: the model's weights, the dataset and this
-version of raylign. So a killed evaluation goes on where it was, another method adds only its own work, and nothing that
-has changed is taken from an earlier run.
+A part is written whole or not at all and says by its name what made it: the model's weights, the dataset and the
+sources behind the method. So a killed evaluation goes on where it was, another method adds only its own work, and
+nothing that has changed is taken from an earlier run.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from ..alignment import ModelChoice
 from ..data.shards import write_error
 from ..runs import write_bytes
 from .results import METRICS, CaseResult
+from .sources import sources_behind
 from .work import Job, WorkOptions
 
 _LIBRARIES = (
@@ -98,7 +99,9 @@ class Parts:
         if job.model not in self._models:
             lpips = _contents([self._options.lpips_weights] if self._options.lpips_weights else [])
             options = dataclasses.replace(self._options, lpips_weights=None)
-            self._models[job.model] = _digest([model_digest(job.model), dataclasses.asdict(options), lpips, _code()])
+            self._models[job.model] = _digest(
+                [model_digest(job.model), dataclasses.asdict(options), lpips, _code(job.model.method)]
+            )
         name = _NOT_IN_FILES.sub("_", job.model.name)[:_LONGEST]
         folder = self._folder / f"{name}-{self._models[job.model]}" / self._datasets[job.dataset.label]
         return folder / f"{job.task}-{job.first:06d}-{job.count}.parquet"
@@ -164,11 +167,9 @@ def _sources_elsewhere(method: str) -> list[Path]:
 
 
 @cache
-def _code() -> str:
-    """A digest of what results depend on beside models: the sources of this package, the versions of libraries."""
-    root = Path(__file__).parents[2]
-    sources = sorted([*root.glob("methods/**/*.py"), *root.glob("platform/evaluation/*.py"), *_shared(root)])
-    return _digest([_contents(sources), [_version(name) for name in _LIBRARIES]])
+def _code(method: str) -> str:
+    """A digest of what results depend on beside models: the sources behind them, the versions of libraries."""
+    return _digest([_contents(sources_behind(method)), [_version(name) for name in _LIBRARIES]])
 
 
 def _version(library: str) -> str | None:
@@ -176,11 +177,6 @@ def _version(library: str) -> str | None:
         return version(library)
     except PackageNotFoundError:
         return None
-
-
-def _shared(root: Path) -> list[Path]:
-    own = [root / "platform" / name for name in ("alignment.py", "frames.py", "inference.py")]
-    return [*own, *root.glob("platform/data/**/*.py")]
 
 
 def _digest(content: list[Any]) -> str:
