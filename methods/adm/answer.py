@@ -22,7 +22,9 @@ LEAST_BF16_SIDE = 256
 """Working size from which the networks compute in bfloat16: in narrow maps oneDNN's bfloat16 convolutions now and then
 leave memory that nobody has written."""
 AGREES = 0.02
-"""Share of the side by which the corners of two chains may differ and still agree (ours)."""
+"""Share of the side by which two chains may differ in the mean, and still agree (ours)."""
+STRIDE = 4
+"""Pixels between the points at which they are compared."""
 CHANCE, CLEAR = 0.05, 0.3
 """Correlation of vessel maps that have nothing to do with each other, and of maps that clearly belong together (set by
 hand, not calibrated)."""
@@ -81,19 +83,25 @@ def chosen(found: Estimate, chains: int, size: geometry.Size) -> tuple[Tensor, T
         size: of the working pictures.
 
     Returns:
-        Numbers of the chains `(B,)`, and the share of a pair's other chains whose corners lie within `AGREES` of the
-        side of the chosen one's on average, `(B,)`, 1 where there are no others.
+        Numbers of the chains `(B,)`, and the share of a pair's other chains that bring what both pictures see to
+        places in the reference that are within `AGREES` of the side of the chosen one's on average, `(B,)`, 1 where
+        there are no others.
     """
     correlation = found.correlation.view(-1, chains)
     best = correlation.argmax(dim=1)
     if chains == 1:
         return best, torch.ones_like(correlation[:, 0])
-    corners = geometry.image_corners(size, device=correlation.device).expand(len(found.homography), 4, 2)
-    ends = geometry.transform_points(found.homography, corners).view(-1, chains, 4, 2)
+    height, width = size
+    grid = geometry.pixel_grid(size, device=correlation.device)[::STRIDE, ::STRIDE].double().reshape(1, -1, 2)
+    back = geometry.invert_homography(found.homography)
+    ends = geometry.transform_points(back, grid.expand(len(back), -1, 2)).unflatten(0, (-1, chains))
     own = ends[torch.arange(len(ends), device=ends.device), best]
-    apart = (ends - own[:, None]).norm(dim=-1).mean(-1)
-    near = (apart < AGREES * max(size)).sum(dim=1) - 1
-    return best, near.to(correlation.dtype) / (chains - 1)
+    # What lies outside of the reference counts nothing: a narrow picture of a wide one may send corners anywhere.
+    seen = ((own >= -0.5) & (own < own.new_tensor([width, height]) - 0.5)).all(-1)
+    apart = (ends - own[:, None]).norm(dim=-1).nan_to_num(torch.inf).clamp_max(10 * max(size))
+    apart = (apart * seen[:, None]).sum(-1) / seen.sum(-1, keepdim=True).clamp_min(1)
+    near = ((apart < AGREES * max(size)) & seen.any(-1, keepdim=True)).sum(dim=1) - 1
+    return best, near.clamp_min(0).to(correlation.dtype) / (chains - 1)
 
 
 def confidence_of(correlation: Tensor, agreement: Tensor) -> Tensor:

@@ -88,6 +88,21 @@ def test_the_chain_that_correlates_best_is_taken_and_the_others_are_asked() -> N
     assert chosen(found, 1, (64, 64))[1].tolist() == [1.0] * 6
 
 
+def test_chains_agree_where_both_pictures_are_seen() -> None:
+    """A standard picture in an ultra-widefield one: what the chains say of the rest of the reference counts nothing."""
+    homography = torch.diag(torch.tensor([3.0, 3.0, 1.0])).double().repeat(2, 1, 1)
+    homography[:, :2, 2] = -64
+    homography[1, 2, 0] = 2e-4
+    found = Estimate(homography, None, torch.tensor([0.5, 0.4]), torch.zeros(2, dtype=torch.long), 4)
+    corners = geometry.transform_points(homography, geometry.image_corners((64, 64)).expand(2, 4, 2))
+    assert (corners[0] - corners[1]).norm(dim=1).max() > 0.02 * 64
+    assert chosen(found, 2, (64, 64))[1].item() == 1
+    homography[1, 0, 2] -= 12
+    assert chosen(found, 2, (64, 64))[1].item() == 0
+    homography[:, 0, 2] = -900
+    assert chosen(found, 2, (64, 64))[1].item() == 0
+
+
 def test_confidence_grows_with_correlation_and_agreement() -> None:
     values = torch.linspace(0, 1, 11)
     alone = confidence_of(values, torch.zeros(11))
