@@ -148,18 +148,19 @@ dmaligner-checkpoint: setup
 
 # The network of the tables that registers retinas.
 EYES := runs/adm
-REGISTERING := --data $(EYES)/eyes --loop.schedule cosine --loop.warmup-steps 100 --loop.weight-decay 0.01 \
+REGISTERING := --data $(EYES)/eyes --loop.schedule cosine --loop.warmup-steps 60 --loop.weight-decay 0.01 \
 	--loop.ema 0.998 --loop.batch-size 16 --loop.lr 6e-4 --loop.val-pairs 32 --loop.val-every 2 \
 	--augment.view-probability 0.9 --augment.same-frame-probability 0.15 --augment.zoom 0.75 1 --augment.shift 0.15 \
 	--augment.brightness 0.2 --augment.colour 0.15 --augment.gamma 0.2 --augment.noise 0.02 --augment.flip 0.5 \
 	--model.working-size 128 --model.homography-scale 1.7 0.3 0.6 0.3 1.7 0.55 0.06 0.06 --model.homography-network cnn \
 	--model.keypoints 64 --model.prediction clean --model.iterated-share 0.3 --model.score-width 256 --model.score-layers 4 \
-	--model.dropout 0 --model.vessels learned --model.vessel-share 0.1 --model.denoiser-channels 16 --backend plain --resume
+	--model.dropout 0 --model.vessels learned --model.vessel-share 0.05 --model.denoiser-channels 16 --model.displacement-weight 0 1 \
+	--model.early-share 0.85 --backend plain --resume
 
 adm-checkpoint: setup
 	$(BIN)/raylign render fundus --scenes 320 --size 256 --seed 31 --val-fraction 0.1 --test-fraction 0 \
 		--scene.share-wide 0.6 --scene.share-much 0.2 --scene.share-little 0.15 --scene.share-later 0.05 --out $(EYES)/eyes
-	$(BIN)/raylign train adm --name adm $(REGISTERING) --loop.epochs 20 --loop.steps-per-epoch 100
+	$(BIN)/raylign train adm --name adm $(REGISTERING) --loop.epochs 20 --loop.steps-per-epoch 80
 
 # Most tests are of one thread: two processes share them, file by file.
 test: setup

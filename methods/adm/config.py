@@ -75,8 +75,10 @@ class AdmConfig:
     deformation_channels: tuple[int, ...] = (16, 32, 32, 32)
     """Channels of the deformation network's encoder, one for each halving (VoxelMorph's)."""
     displacement_weight: tuple[float, float] = (0.1, 1.0)
-    """gamma: weight of the field's score loss in the first quarter of the training and after it (lost). The two equal
-    turn this schedule off."""
+    """gamma: weight of the field's score loss early in the training and after it (lost). The two equal turn this
+    schedule off. With 0 the field's path waits: early on neither it nor the maps' correlation is computed (ours)."""
+    early_share: float = 0.25
+    """Share of the epochs of both paths that is early."""
     pixel_weight: float = 1.0
     """lambda_1: weight of the pixel loss (lost; the paper: robust over a wide range)."""
     regularisation_weight: float = 0.1
@@ -120,6 +122,7 @@ class AdmConfig:
             ("vessel_share", 0.01, 0.9),
             ("student_share", 0, 0.9),
             ("iterated_share", 0, 1),
+            ("early_share", 0.01, 0.99),
             ("denoiser_channels", 8, 1024),
             ("denoiser_blocks", 1, 8),
             ("norm", 1, 8),

@@ -97,27 +97,33 @@ class Adm(LearnedAligner):
         )
 
     def training_stages(self) -> tuple[Stage, ...]:
-        """The vessel network if there is one, then both paths together, the field held back in the first quarter of
-        their epochs, then the student if there shall be one."""
+        """The vessel network if there is one, then both paths together, the field held back in the first of their
+        epochs, then the student if there shall be one."""
         first = self.config.vessel_share if self.vessels is not None else 0.0
         early, late = self.config.displacement_weight
         last = self.config.student_share
-        quarter = (1 - first - last) / 4 if early != late else 0.0
-        paths = (Stage(EARLY, quarter), Stage(LATE, 1 - first - last - quarter))
+        both = 1 - first - last
+        held_back = both * self.config.early_share if early != late else 0.0
+        paths = (Stage(EARLY, held_back), Stage(LATE, both - held_back))
         stages = (Stage(VESSELS, first), *paths, Stage(STUDENT, last))
         return tuple(stage for stage in stages if stage.share > 0)
 
     def enter_stage(self, stage: str) -> None:
         """See `LearnedAligner.enter_stage`; the student starts as what the score network has become."""
         self._stage = stage
-        for module in (self.encoder, self.score, self.displacement):
+        for module in (self.encoder, self.score):
             module.requires_grad_(stage not in (VESSELS, STUDENT))
+        self.displacement.requires_grad_(stage not in (VESSELS, STUDENT) and not self._field_waits)
         if self.vessels is not None:
             self.vessels.requires_grad_(stage == VESSELS)
         if self.student is not None:
             self.student.requires_grad_(stage == STUDENT)
             if stage == STUDENT:
                 self.student.load_state_dict(self.score.state_dict())
+
+    @property
+    def _field_waits(self) -> bool:
+        return self._stage == EARLY and self.config.displacement_weight[0] == 0
 
     def enable_gradient_checkpointing(self) -> None:
         """See `LearnedAligner.enable_gradient_checkpointing`."""
@@ -216,7 +222,7 @@ class Adm(LearnedAligner):
         said = self.score(self.encoder(source), self.encoder(reference), noisy, levels).float()
         told_clean = chain.clean_of(said, noisy, levels)
         found = self.unscaled(told_clean.clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS))
-        told, field_said, field_noise, maps = self._field(reference, source, found, draws)
+        field = None if self._field_waits else self._field(reference, source, found, draws)
         with torch.autocast(reference.device.type, enabled=False):
             points = grid_points(POINTS, None).to(parameters.device)
             matrix, none = to_matrix(found.double()), to_matrix(torch.zeros_like(parameters))
@@ -228,12 +234,16 @@ class Adm(LearnedAligner):
             wrong = said - noise if config.prediction == "noise" else told_clean - clean
             parts = {
                 "homography": wrong.square().mean(1) * known,
-                "displacement": (told.float() - field_noise).square().mean((1, 2, 3)),
-                "pixel": grows * off * known - self._correlation(maps, found, field_said),
-                "regularisation": falls * far + smoothness(field_said),
+                "pixel": grows * off * known,
+                "regularisation": falls * far,
             }
-            weight = config.displacement_weight[0 if self._stage == EARLY else 1]
-            loss = parts["homography"] + weight * parts["displacement"]
+            loss = parts["homography"]
+            if field is not None:
+                told, field_said, field_noise, maps = field
+                parts["displacement"] = (told.float() - field_noise).square().mean((1, 2, 3))
+                parts["pixel"] = parts["pixel"] - self._correlation(maps, found, field_said)
+                parts["regularisation"] = parts["regularisation"] + smoothness(field_said)
+                loss = loss + config.displacement_weight[0 if self._stage == EARLY else 1] * parts["displacement"]
             loss = loss + config.pixel_weight * parts["pixel"] + config.regularisation_weight * parts["regularisation"]
         return {"loss": loss.mean(), **{name: part.mean() for name, part in parts.items()}}
 

@@ -130,6 +130,19 @@ def test_the_field_is_held_back_in_the_first_quarter(batch: dict[str, Tensor]) -
     assert [stage.name for stage in small_adm(displacement_weight=(1, 1)).training_stages()] == ["late"]
 
 
+def test_a_field_that_waits(batch: dict[str, Tensor]) -> None:
+    model = small_adm(displacement_weight=(0.0, 1.0), early_share=0.6).train()
+    assert [(stage.name, stage.share) for stage in model.training_stages()] == [("early", 0.6), ("late", 0.4)]
+    for stage, waits in (("early", True), ("late", False)):
+        model.enter_stage(stage)
+        model.zero_grad()
+        found = model.training_step(batch)
+        found["loss"].backward()
+        assert ("displacement" in found) is not waits
+        trained = {name.split(".")[0] for name, weight in model.named_parameters() if weight.grad is not None}
+        assert trained == ({"encoder", "score"} if waits else {"encoder", "score", "displacement"})
+
+
 def test_stages_train_their_own_weights(batch: dict[str, Tensor]) -> None:
     model = small_adm(vessels="learned", student_share=0.2).train()
     stages = model.training_stages()
