@@ -53,6 +53,9 @@ class EvaluateOptions:
     lengths: Annotated[tuple[int, ...], tyro.conf.arg(metavar="T [T ...]")] = ()
     """Measure sets (tasks set and aligned) at each of these numbers of shots instead of whole: the first T of each
     sequence, the reference counted. Sequences with fewer shots are left out; pairs are measured as ever."""
+    degrade: Annotated[tuple[str, ...], tyro.conf.arg(metavar="KIND:STRENGTH [KIND:STRENGTH ...]")] = ()
+    """Measure everything once more with degraded pictures, as datasets of their own: noise, blur or low-light, each of
+    strength 1, 2 or 3. True pictures stay what they are."""
     name: str = "default"
     """Name of the run folder, runs/evaluate/NAME."""
     workers: int | None = None
@@ -210,7 +213,7 @@ def _evaluate(options: EvaluateOptions, work: WorkOptions, farm: Farm) -> Evalua
     from .store import Parts
     from .summary import summarise
 
-    choices = choose_datasets(options.data, options.split, options.limit, options.lengths)
+    choices = choose_datasets(options.data, options.split, options.limit, options.lengths, options.degrade)
     datasets = open_sets(choices)
     models, left_out = choose_models(
         options.methods,

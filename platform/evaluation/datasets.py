@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from ...methods.errors import DatasetError, InputError
 from ...methods.geometry import warp_by_homography
+from ..data.degradations import DEGRADATIONS, STRENGTHS, degrade
 from ..data.samples import Sample, Samples, float_image, spread
 from ..data.shards import resolve
 from ..runs import absolute_url
@@ -47,22 +48,30 @@ class DatasetChoice:
     """What is taken from it."""
     length: int | None = None
     """Of each sequence the first so many shots, the reference counted, and none of shorter ones. None takes all."""
+    degradation: tuple[str, int] | None = None
+    """Kind and strength of what is done to all pictures that a method sees; a true picture stays what it is."""
 
 
 def choose_datasets(
-    texts: Sequence[str], split: str, limit: int | None, lengths: Sequence[int] = ()
+    texts: Sequence[str],
+    split: str,
+    limit: int | None,
+    lengths: Sequence[int] = (),
+    degradations: Sequence[str] = (),
 ) -> list[DatasetChoice]:
-    """Turn `--data`, `--split`, `--limit` and `--lengths` into datasets.
+    """Turn `--data`, `--split`, `--limit`, `--lengths` and `--degrade` into datasets.
 
     Args:
         texts: paths or URLs; `URL#SPLIT` takes another split than `split`.
         split: the split of all others.
         limit: see `DatasetChoice`.
         lengths: sets are taken once for each of them, as datasets of their own, `LABEL@LENGTH`; pairs only once.
+        degradations: `KIND:STRENGTH`; everything is taken once more for each of them, as `LABEL+KIND:STRENGTH`.
 
     Raises:
-        InputError: a dataset is given twice.
+        InputError: a dataset is given twice, or there is no such degradation.
     """
+    changes = [_degradation(text) for text in dict.fromkeys(degradations)]
     choices: list[DatasetChoice] = []
     for text in texts:
         address, _, own = text.partition("#")
@@ -76,15 +85,29 @@ def choose_datasets(
         if any((each.url, each.split) == (choice.url, choice.split) for each in choices):
             raise InputError(f"--data: {text} is given twice")
         choices.append(choice)
-    if not lengths:
-        return choices
-    by_length: list[DatasetChoice] = []
-    for choice in choices:
-        by_length.append(replace(choice, tasks=("pair",)))
-        for length in sorted(set(lengths)):
-            label = f"{choice.label}@{length}"
-            by_length.append(replace(choice, label=label, tasks=("set", "aligned"), length=length))
-    return by_length
+    choices += [
+        replace(choice, label=f"{choice.label}+{kind}:{strength}", degradation=(kind, strength))
+        for kind, strength in changes
+        for choice in choices
+    ]
+    return [each for choice in choices for each in _at_lengths(choice, lengths)] if lengths else choices
+
+
+def _at_lengths(choice: DatasetChoice, lengths: Sequence[int]) -> list[DatasetChoice]:
+    """The pairs of a dataset, and its sets at each length."""
+    sets = [
+        replace(choice, label=f"{choice.label}@{length}", tasks=("set", "aligned"), length=length)
+        for length in sorted(set(lengths))
+    ]
+    return [replace(choice, tasks=("pair",)), *sets]
+
+
+def _degradation(text: str) -> tuple[str, int]:
+    kind, _, strength = text.partition(":")
+    if kind not in DEGRADATIONS or strength not in map(str, STRENGTHS):
+        kinds, strengths = ", ".join(DEGRADATIONS), ", ".join(map(str, STRENGTHS))
+        raise InputError(f"--degrade {text}: give KIND:STRENGTH, a kind of {kinds}, a strength of {strengths}")
+    return kind, int(strength)
 
 
 class Scenes:
@@ -188,6 +211,7 @@ class EvaluationSet:
             "url": self.choice.url,
             "split": self.choice.split,
             **({} if self.choice.length is None else {"length": self.choice.length}),
+            **({} if self.choice.degradation is None else {"degradation": list(self.choice.degradation)}),
             "layout": self.layout,
             **({"subsets": "score"} if self.layout in SCORED else {}),
             "generator": info.generator,
@@ -206,6 +230,7 @@ class EvaluationSet:
         reader = self.samples.reader
         content = [asdict(reader.info), self.choice.split, self.choice.limit, reader.keys, self._stamps()]
         content += [] if self.choice.length is None else [self.choice.length]
+        content += [] if self.choice.degradation is None else [list(self.choice.degradation)]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def _stamps(self) -> list[Any]:
@@ -250,6 +275,8 @@ class EvaluationSet:
             truth = CaseTruth(_picture(sample), masks=masks)
         several = task == "pair" and len(sample.frames) > 2
         suffix = f":{entry.frame}" if several else ""
+        if self.choice.degradation is not None:
+            reference, *sources = self._degraded([reference, *sources], sample.key + suffix)
         return Case(
             key=sample.key + suffix,
             name=(sample.name or sample.key) + suffix,
@@ -260,6 +287,13 @@ class EvaluationSet:
             sources=sources,
             truth=truth,
         )
+
+    def _degraded(self, pictures: list[Tensor], key: str) -> list[Tensor]:
+        """Pictures `(3, H, W)` as methods see them; each case has noise of its own, the same in every evaluation."""
+        assert self.choice.degradation is not None
+        kind, strength = self.choice.degradation
+        drawn = Generator().manual_seed(int(hashlib.sha256(key.encode()).hexdigest()[:12], 16))
+        return [degrade(picture[None], kind, strength, drawn)[0] for picture in pictures]
 
     def _pair_truth(self, sample: Sample, entry: Entry) -> CaseTruth:
         homography = sample.homography(0, entry.frame)
