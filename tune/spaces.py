@@ -121,6 +121,7 @@ _SPACES: dict[str, dict[str, dict[str, Range]]] = {
             "inference.iterations": Integer(1, 4),
             "inference.steps": Integer(2, 100),
             "inference.solver": Choice(("ancestral", "ddim", "dpm")),
+            "inference.start": Choice(("keypoints", "noise")),
         },
     },
     "diar": {

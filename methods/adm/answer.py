@@ -14,6 +14,7 @@ from ..cubic_field import CubicField
 from ..transform import HomographyTransform, warp
 from .sampling import Estimate, run_chains
 from .spatial_transformer import field_positions
+from .start import keypoint_start
 
 if TYPE_CHECKING:
     from .network import Adm
@@ -40,7 +41,8 @@ def align_pairs(model: Adm, reference: Tensor, source: Tensor) -> Alignment:
         reference: `(B, 3, H, W)` in [0, 1], on the device of the model.
         source: `(B, 3, h, w)`.
     """
-    chains, side = model.inference.chains, model.config.working_size
+    seeded = model.inference.start == "keypoints"
+    chains, side = model.inference.chains + seeded, model.config.working_size
     working: geometry.Size = (side, side)
     size: geometry.Size = (reference.shape[-2], reference.shape[-1])
     source_size: geometry.Size = (source.shape[-2], source.shape[-1])
@@ -49,7 +51,13 @@ def align_pairs(model: Adm, reference: Tensor, source: Tensor) -> Alignment:
     seeds = [model.inference.seed + number for _ in range(len(reference)) for number in range(chains)]
     fast = has_fast_bfloat16(reference.device) and side >= LEAST_BF16_SIDE
     with torch.autocast(reference.device.type, torch.bfloat16, enabled=fast):
-        found = run_chains(model, small.repeat_interleave(chains, 0), small_source.repeat_interleave(chains, 0), seeds)
+        start: Tensor | None = None
+        if seeded:
+            start = torch.full((len(reference), chains, 3, 3), torch.nan, dtype=torch.float64, device=reference.device)
+            start[:, -1] = keypoint_start(model, reference, source, small, small_source)
+            start = start.flatten(0, 1)
+        pairs = (each.repeat_interleave(chains, 0) for each in (small, small_source))
+        found = run_chains(model, *pairs, seeds, start)
     best, agreement = chosen(found, chains, working)
     rows = torch.arange(len(reference), device=reference.device) * chains + best
     homography, displacement = found.homography[rows], None

@@ -165,21 +165,29 @@ class AdmConfig:
 
 @dataclass(frozen=True)
 class AdmInference:
-    """What can be chosen anew at each alignment: nothing here needs a new training."""
+    """What can be chosen anew at each alignment: nothing here needs a new training.
 
-    solver: Literal["ancestral", "ddim", "dpm", "student"] = "ancestral"
+    The defaults were chosen on rendered validation pairs: a start from keypoints raised the area under the curve from
+    .53 to .72 between standard and ultra-widefield pictures, and from .14 to 1 between standard ones, and 4 steps were
+    as good as 8. The source's way, as far as it is told: solver ancestral, 100 and 500 steps, start noise.
+    """
+
+    solver: Literal["ancestral", "ddim", "dpm", "student"] = "ddim"
     """Reverse steps with fresh noise (the paper), DDIM, DPM-Solver++ of second order, or the distilled student."""
-    steps: int = 100
+    steps: int = 4
     """Steps of the homography's chain; fewer than the training's levels are spread evenly over them."""
-    displacement_steps: int = 500
+    displacement_steps: int = 4
     """Steps of the field's chain, shared out evenly over those of the homography; 0 for no field."""
     iterations: int = 2
     """R: how often the whole is done, each time from the source as it was brought over so far (the paper: "a few
     additional iterations")."""
-    guidance: float = 0.05
+    guidance: float = 0.1
     """w_g: how far the gradient of the pictures' correlation moves the homography at each step; 0 turns it off."""
-    chains: int = 4
-    """Chains that are run side by side from other noise. The one whose pictures agree most is taken; how far the
+    start: Literal["noise", "keypoints"] = "keypoints"
+    """"noise" is the paper's. "keypoints" runs one more chain, from the source as the better of ORB's and SIFT's
+    homographies brings it over, and keeps that homography where the chain makes it no better (ours)."""
+    chains: int = 1
+    """Chains that are run side by side from noise. The one whose pictures agree most is taken; how far the
     others agree with it gives the confidence. The paper runs 1."""
     settle: float = 0.0
     """Stop early when the estimate of the homography moves its corners by less than this share of the side in a step;
@@ -190,6 +198,8 @@ class AdmInference:
     def __post_init__(self) -> None:
         if self.solver not in ("ancestral", "ddim", "dpm", "student"):
             raise InputError(f"solver must be ancestral, ddim, dpm or student, not '{self.solver}'")
+        if self.start not in ("noise", "keypoints"):
+            raise InputError(f"start must be noise or keypoints, not '{self.start}'")
         for name, low, high in (
             ("steps", 1, 10000),
             ("displacement_steps", 0, 10000),

@@ -46,7 +46,9 @@ class Estimate:
     steps: int
 
 
-def run_chains(model: Adm, reference: Tensor, source: Tensor, seeds: list[int]) -> Estimate:
+def run_chains(
+    model: Adm, reference: Tensor, source: Tensor, seeds: list[int], start: Tensor | None = None
+) -> Estimate:
     """Sample a homography and a field for each pair.
 
     Args:
@@ -54,6 +56,8 @@ def run_chains(model: Adm, reference: Tensor, source: Tensor, seeds: list[int]) 
         reference: `(C, 3, S, S)` in [0, 1] at the working size, one row for each chain.
         source: likewise.
         seeds: one for each chain.
+        start: `(C, 3, 3)`, homographies that bring the source over before the first iteration, which counts as taken
+            back where it finds nothing better; NaN where a chain sees the source as it is. None for all.
     """
     side = model.config.working_size
     homography = torch.eye(3, dtype=torch.float64, device=reference.device).expand(len(reference), 3, 3)
@@ -62,21 +66,44 @@ def run_chains(model: Adm, reference: Tensor, source: Tensor, seeds: list[int]) 
     generators = [Generator().manual_seed(seed) for seed in seeds]
     fixed, steps = model.vessel_maps(reference), 0
     best: Estimate | None = None
+    if start is not None:
+        started = start.isfinite().all(dim=(1, 2))
+        homography = torch.where(started[:, None, None], start, homography)
+        field = (
+            torch.zeros(len(reference), 2, side, side, device=reference.device)
+            if model.inference.displacement_steps
+            else None
+        )
+        reached = torch.where(started, map_correlation(model, source, fixed, homography, field), -1.0)
+        best = Estimate(homography, field, reached, restarts, steps)
     for _ in range(model.inference.iterations):
         brought, _ = spatial_transform(source, homography, field, (side, side))
         turn = _Turn(model, reference, brought, fixed, generators)
         found, bend = turn.run()
         homography, field = composed(homography, field, found, bend, (side, side))
         restarts, steps = restarts + turn.restarts, steps + turn.steps
-        brought, covered = spatial_transform(source, homography, field, (side, side))
-        correlation = windowed_ncc(model.vessel_maps(brought), fixed, covered)
-        correlation = torch.where(covered.mean((1, 2, 3)) >= LEAST_OVERLAP, correlation, 0.0)
+        correlation = map_correlation(model, source, fixed, homography, field)
         now = Estimate(homography, field, correlation, restarts, steps)
         best = now if best is None else _better(best, now)
         # An iteration that made things worse is taken back (ours); the next one then starts from what was better.
         homography, field = best.homography, best.field
     assert best is not None
     return best
+
+
+def map_correlation(model: Adm, source: Tensor, fixed: Tensor, homography: Tensor, field: Tensor | None) -> Tensor:
+    """Correlation `(C,)` in [0, 1] of vessel maps once the source is brought over; 0 where they hardly overlap.
+
+    Args:
+        model: whose maps they are.
+        source: `(C, 3, S, S)`.
+        fixed: maps of the references, `(C, 1, S, S)`.
+        homography: `(C, 3, 3)`, pixels, reference to source.
+        field: `(C, 2, S, S)`; None for none.
+    """
+    brought, covered = spatial_transform(source, homography, field, (fixed.shape[-2], fixed.shape[-1]))
+    correlation = windowed_ncc(model.vessel_maps(brought), fixed, covered)
+    return torch.where(covered.mean((1, 2, 3)) >= LEAST_OVERLAP, correlation, 0.0)
 
 
 def _better(before: Estimate, now: Estimate) -> Estimate:

@@ -138,6 +138,9 @@ def _vessels(green: Values, field: Levels) -> Values:
     if not inside.any():
         return np.zeros(green.shape, np.float32)
     levels = np.clip(green * 255, 0, 255).round().astype(np.uint8)
+    # Nothing but rounding, which an even picture between two levels is full of.
+    if int(levels[inside].max()) - int(levels[inside].min()) <= 1:
+        return np.zeros(green.shape, np.float32)
     tiles = tuple(min(TILES, side) for side in reversed(green.shape))
     even = cv2.createCLAHE(CLIP, tiles).apply(levels)
     dark = cv2.morphologyEx(even, cv2.MORPH_BLACKHAT, _disk(max(DISK * scale, 2.0)))

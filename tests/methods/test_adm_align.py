@@ -18,9 +18,10 @@ from raylign.methods.classical.flow_aligner import resized
 from raylign.methods.errors import InputError
 from raylign.methods.transform import HomographyTransform
 from tests.methods.adm_small import moved_pairs, small_adm
+from tests.methods.small import picture
 from tests.methods.test_adm_sampling import corner_errors, knowing
 
-QUICK = {"steps": 2, "displacement_steps": 2, "iterations": 1, "chains": 1}
+QUICK: dict[str, Any] = {"steps": 2, "displacement_steps": 2, "iterations": 1, "start": "noise"}
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +128,23 @@ def test_right_answers_are_believed_and_wrong_ones_are_not() -> None:
     assert (others <= Adm.min_confidence).float().mean() >= 0.5
 
 
+def test_keypoints_help_where_the_network_is_wrong() -> None:
+    """Of its two chains the one that began at the keypoints' homography is kept, at the pictures' own size."""
+    reference = picture(3, (160, 200))
+    true = torch.tensor([[[1.05, 0.06, -9.0], [-0.04, 0.97, 6.0], [1e-4, 0.0, 1.0]]], dtype=torch.float64)
+    source, _ = geometry.warp_by_homography(reference, geometry.invert_homography(true), (160, 200))
+    model = knowing(torch.eye(3).double()[None])
+    corners = geometry.image_corners((160, 200))[None]
+    errors = {}
+    for start in ("noise", "keypoints"):
+        model.inference = AdmInference(**{**QUICK, "start": start})
+        found = model.align(reference, source.clamp(0, 1)[:, None])
+        assert found.homography is not None
+        ends = (geometry.transform_points(each.double(), corners) for each in (found.homography[:, 0], true))
+        errors[start] = float((next(ends) - next(ends)).norm(dim=-1).mean())
+    assert errors["keypoints"] < 1 < 5 < errors["noise"]
+
+
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
 def test_pictures_without_content_are_not_believed(untrained: Adm, value: float) -> None:
     flat = torch.full((1, 3, 70, 90), value)
@@ -176,6 +194,7 @@ def test_wrong_tensors(untrained: Adm, reference: Tensor, source: Tensor, match:
     "choices",
     [
         {"solver": "euler"},
+        {"start": "network"},
         {"steps": 0},
         {"displacement_steps": -1},
         {"iterations": 0},

@@ -53,7 +53,7 @@ def knowing(homography: Tensor, field: Tensor | None = None, **choices: Any) -> 
     clean = (to_parameters(homography, (SIDE, SIDE), (SIDE, SIDE)) / torch.tensor(SCALE)).float()
     model.score = model.student = Knows(model, clean)  # type: ignore[assignment]
     model.displacement = Bends(torch.zeros(1, 2, SIDE, SIDE) if field is None else field)  # type: ignore[assignment]
-    defaults = {"steps": 20, "displacement_steps": 20, "iterations": 1, "guidance": 0.0, "chains": 1}
+    defaults = {"steps": 20, "displacement_steps": 20, "iterations": 1, "guidance": 0.0, "start": "noise"}
     model.inference = AdmInference(**{**defaults, **choices})
     return model
 
@@ -98,10 +98,31 @@ def test_the_true_homography_correlates_better_than_none() -> None:
     assert right.correlation.mean() > 2 * wrong.correlation.mean()
 
 
+def test_a_chain_without_a_start_sees_the_pictures_as_they_are() -> None:
+    reference, source, true = moved_pairs(2, SIDE, 0.05)
+    model = knowing(true)
+    none = torch.full((2, 3, 3), torch.nan, dtype=torch.float64)
+    with torch.no_grad():
+        plain = run_chains(model, reference, source, [5, 6])
+        started = run_chains(model, reference, source, [5, 6], none)
+        mixed = run_chains(
+            knowing(torch.eye(3).double().expand(2, 3, 3)),
+            reference,
+            source,
+            [5, 6],
+            none.where(torch.tensor([True, False])[:, None, None], true),
+        )
+    torch.testing.assert_close(started.homography, plain.homography)
+    torch.testing.assert_close(started.correlation, plain.correlation)
+    # A network that says "nothing has moved" leaves the second at its start, and the first where it is.
+    assert corner_errors(mixed.homography, true)[1] < 1e-6
+    assert corner_errors(mixed.homography, torch.eye(3).double().expand(2, 3, 3))[0] < 1e-3
+
+
 def test_a_chain_does_not_depend_on_its_neighbours() -> None:
     reference, source, _ = moved_pairs(3, SIDE, 0.05)
     model = small_adm()
-    model.inference = AdmInference(steps=4, displacement_steps=4, iterations=2, guidance=0.05, chains=1)
+    model.inference = AdmInference(solver="ancestral", steps=4, displacement_steps=4, iterations=2, guidance=0.05)
     with torch.no_grad():
         together = run_chains(model, reference, source, [5, 6, 7])
         alone = run_chains(model, reference[1:2], source[1:2], [6])

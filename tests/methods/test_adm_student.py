@@ -111,7 +111,7 @@ def test_it_starts_as_the_score_network_and_aligns_after_a_checkpoint(tmp_path: 
     loaded.eval()
     found = []
     for solver in ("student", "ddim"):
-        loaded.inference = AdmInference(solver=solver, steps=2, displacement_steps=1, iterations=1, chains=1)  # type: ignore[arg-type]
+        loaded.inference = AdmInference(solver=solver, steps=2, displacement_steps=1, iterations=1, start="noise")  # type: ignore[arg-type]
         found.append(loaded.align(reference, source[:, None]))
     assert all(each.image.isfinite().all() for each in found)
     assert found[0].homography is not None
