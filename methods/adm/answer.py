@@ -56,8 +56,8 @@ def align_pairs(model: Adm, reference: Tensor, source: Tensor) -> Alignment:
             start = torch.full((len(reference), chains, 3, 3), torch.nan, dtype=torch.float64, device=reference.device)
             start[:, -1] = keypoint_start(model, reference, source, small, small_source)
             start = start.flatten(0, 1)
-        pairs = (each.repeat_interleave(chains, 0) for each in (small, small_source))
-        found = run_chains(model, *pairs, seeds, start)
+        of_chains, moving = (each.repeat_interleave(chains, 0) for each in (small, small_source))
+        found = run_chains(model, of_chains, moving, seeds, start)
     best, agreement = chosen(found, chains, working)
     rows = torch.arange(len(reference), device=reference.device) * chains + best
     homography, displacement = found.homography[rows], None
