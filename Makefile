@@ -22,7 +22,7 @@ DIAR := runs/diar
 SHOTS := --size 96 --scene.samples 8 --scene.denoise
 
 .PHONY: setup lock demo boards leaderboard crossscale crossscale-checkpoint diar diar-checkpoint dmaligner \
-	dmaligner-checkpoint adm-checkpoint test test-slow bench lint format clean
+	dmaligner-checkpoint adm adm-checkpoint test test-slow bench lint format clean
 
 setup: $(STAMP)
 
@@ -156,6 +156,12 @@ REGISTERING := --data $(EYES)/eyes --loop.schedule cosine --loop.warmup-steps 60
 	--model.keypoints 64 --model.prediction clean --model.iterated-share 0.3 --model.score-width 256 --model.score-layers 4 \
 	--model.dropout 0 --model.vessels learned --model.vessel-share 0.05 --model.denoiser-channels 16 --model.displacement-weight 0 1 \
 	--model.early-share 0.85 --backend plain --resume
+
+# The numbers of docs/results/adm.md.
+adm: adm-checkpoint board-fundus
+	$(BIN)/raylign evaluate --data $(BOARD)/fundus --name adm --methods identity sift affine-sift orb adm \
+		'adm[start=noise]' 'adm[start=noise,iterations=1]' 'adm[start=noise,guidance=0]' \
+		--markdown docs/results/adm-tables.md --json $(EYES)/tables.json
 
 adm-checkpoint: setup
 	$(BIN)/raylign render fundus --scenes 320 --size 256 --seed 31 --val-fraction 0.1 --test-fraction 0 \

@@ -122,6 +122,7 @@ _SPACES: dict[str, dict[str, dict[str, Range]]] = {
             "inference.steps": Integer(2, 100),
             "inference.solver": Choice(("ancestral", "ddim", "dpm")),
             "inference.start": Choice(("keypoints", "noise")),
+            "inference.refinement": Choice((0, 30, 60)),
         },
     },
     "diar": {

@@ -183,6 +183,9 @@ class AdmInference:
     additional iterations")."""
     guidance: float = 0.1
     """w_g: how far the gradient of the pictures' correlation moves the homography at each step; 0 turns it off."""
+    refinement: int = 0
+    """Steps up the gradient of the vessel maps' correlation after each iteration, from coarse maps to fine ones; what
+    they make worse is taken back. Ours: guidance is one such step at each level of noise. 0 is the paper's."""
     start: Literal["noise", "keypoints"] = "keypoints"
     """"noise" is the paper's. "keypoints" runs one more chain, from the source as the better of ORB's and SIFT's
     homographies brings it over, and keeps that homography where the chain makes it no better (ours)."""
@@ -205,6 +208,7 @@ class AdmInference:
             ("displacement_steps", 0, 10000),
             ("iterations", 1, 16),
             ("guidance", 0, 100),
+            ("refinement", 0, 1000),
             ("chains", 1, 64),
             ("settle", 0, 1),
             ("seed", 0, 2**31 - 1),

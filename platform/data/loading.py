@@ -321,6 +321,9 @@ class Share(TypedDict, total=False):
     """Parts of a step that each worker makes; 1 by default."""
     loaders: int
     """Threads that make them, 2 by default; there are at most twice as many parts at a time."""
+    data_share: float
+    """Share of the samples that are taken at all, drawn by the seed; 1 by default. A smaller share is part of each
+    larger one."""
 
 
 class TrainingBatches(ABC):
@@ -354,11 +357,15 @@ class TrainingBatches(ABC):
         self._cache, self._batch, self._seed = cache, batch_size, share["seed"]
         self._rank, self._parts, self._loaders = share.get("rank", 0), accumulate, loaders
         self._all_parts = world_size * accumulate
+        self._taken = list(range(len(cache)))
+        if (data_share := share.get("data_share", 1.0)) < 1:
+            shuffled = torch.randperm(len(cache), generator=seeded(self._seed, -1, -1))
+            self._taken = shuffled[: max(1, round(data_share * len(cache)))].tolist()
 
     @property
     def steps_per_epoch(self) -> int:
         """Steps in one pass over the samples."""
-        return max(1, len(self._cache) // self._batch)
+        return max(1, len(self._taken) // self._batch)
 
     @property
     def damaged(self) -> dict[str, str]:
@@ -402,10 +409,10 @@ class TrainingBatches(ABC):
 
     def _order(self, epoch: int, step: int) -> list[int]:
         """Positions of the samples of one step: passes over shuffled samples, one after the other."""
-        total, first = len(self._cache), step * self._batch
+        total, first = len(self._taken), step * self._batch
         order: list[int] = []
         while len(order) < self._batch:
             turn, start = divmod(first + len(order), total)
             shuffled = torch.randperm(total, generator=seeded(self._seed, epoch, -1 - turn))
-            order += shuffled[start : start + self._batch - len(order)].tolist()
+            order += [self._taken[number] for number in shuffled[start : start + self._batch - len(order)].tolist()]
         return order

@@ -128,6 +128,7 @@ class _Training:
             fields=self.model.batch_fields(self.model.config),
             accumulate=self.options.accumulate,
             loaders=self.options.loaders,
+            data_share=self.options.data_share,
         )
         self.steps = self.options.steps_per_epoch or self.batches.steps_per_epoch
         self.held_out = self._held_out() if self.rank == 0 else None

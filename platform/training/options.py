@@ -51,6 +51,8 @@ class LoopOptions:
     """Folder of a checkpoint of this method whose weights the training starts from."""
     seed: int = 0
     """Seed of weights, data order, augmentation and the method's own random numbers."""
+    data_share: float = 1.0
+    """Share of the training samples that is used, drawn by the seed; a smaller share is part of each larger one."""
     loaders: int = 2
     """Threads of each worker that make batches ahead."""
     checkpoint_steps: int = 1000
@@ -80,6 +82,8 @@ class LoopOptions:
                 raise InputError(f"--loop.{name.replace('_', '-')} must be at least {least}, not {value}")
         if self.steps_per_epoch is not None and self.steps_per_epoch < 1:
             raise InputError(f"--loop.steps-per-epoch must be at least 1, not {self.steps_per_epoch}")
+        if not 0 < self.data_share <= 1:
+            raise InputError(f"--loop.data-share must be more than 0 and at most 1, not {self.data_share}")
         if self.lr <= 0:
             raise InputError(f"--loop.lr must be positive, not {self.lr}")
         if not 0 <= self.ema < 1:

@@ -82,17 +82,25 @@ def main() -> None:
     assert isinstance(model, CrossScale)
     rows = np.array(observations(model, url, split or "val", int(rest[0]) if rest else 60), dtype=np.float64)
     features = np.stack([np.ones(len(rows)), rows[:, 0], np.log(rows[:, 1])], axis=1)
-    right = rows[:, 2]
+    fit("INTERCEPT, SLOPE, OVERLAP_SLOPE", features, rows[:, 2])
+
+
+def fit(names: str, features: np.ndarray, right: np.ndarray) -> None:
+    """Fit a logistic regression, and print its weights and what they are worth.
+
+    Args:
+        names: of the weights.
+        features: `(N, F)`, the first of them ones.
+        right: `(N,)`, 1 where the answer was right, 0 elsewhere.
+    """
 
     def loss(weights: np.ndarray) -> float:
         logits = features @ weights
         return float((np.logaddexp(0, logits) - right * logits).mean() + 1e-4 * (weights**2).sum())
 
-    weights = minimize(loss, np.zeros(3)).x
+    weights = minimize(loss, np.zeros(features.shape[1])).x
     probability = 1 / (1 + np.exp(-features @ weights))
-    print(
-        f"{len(rows)} answers, {right.mean():.0%} right; INTERCEPT, SLOPE, OVERLAP_SLOPE = {weights.round(2).tolist()}"
-    )
+    print(f"{len(right)} answers, {right.mean():.0%} right; {names} = {weights.round(2).tolist()}")
     for low in np.arange(0, 1, 0.1):
         held = (probability >= low) & (probability < low + 0.1)
         if held.any():

@@ -297,6 +297,20 @@ def test_the_cache_keeps_its_books_under_many_threads(url: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pair", "sequence"])
+def test_a_share_of_the_samples_is_drawn_by_the_seed_and_part_of_a_larger_share(many: str, kind: str) -> None:
+    def taken(share: float, seed: int = 4) -> set[int]:
+        batches = training_batches(kind, many, 24, 8, AugmentOptions(frames=2), seed=seed, data_share=share)
+        assert batches.steps_per_epoch == round(share * 200) // 8
+        return {position for step in range(25) for position in batches._order(0, step)}
+
+    half = taken(0.5)
+    assert len(half) == 100
+    assert not half == set(range(100)), "the first scenes may be of one place"
+    assert taken(0.2) < half < taken(0.9) < taken(1) == set(range(200))
+    assert taken(0.5, seed=5) != half
+
+
+@pytest.mark.parametrize("kind", ["pair", "sequence"])
 def test_what_was_read_before_changes_no_batch(url: str, kind: str) -> None:
     make = lambda: training_batches(kind, url, 32, 4, AugmentOptions(frames=3), seed=8)  # noqa: E731
     fresh = [make().batch(1, step) for step in range(6)]

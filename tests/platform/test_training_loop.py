@@ -280,6 +280,8 @@ def test_the_constant_schedule_warms_up() -> None:
         {"accumulate": 5},
         {"lr": -1.0},
         {"ema": 1.0},
+        {"data_share": 0.0},
+        {"data_share": 1.1},
         {"steps_per_epoch": 0},
         {"grad_clip": -1.0},
     ],
