@@ -190,8 +190,8 @@ class AdmInference:
     """"noise" is the paper's. "keypoints" runs one more chain, from the source as the better of ORB's and SIFT's
     homographies brings it over, and keeps that homography where the chain makes it no better (ours)."""
     chains: int = 1
-    """Chains that are run side by side from noise. The one whose pictures agree most is taken; how far the
-    others agree with it gives the confidence. The paper runs 1."""
+    """Chains that are run side by side from noise. The one whose pictures agree most is taken, and how many of the
+    others agree with it is told (`extras`). The paper runs 1."""
     settle: float = 0.0
     """Stop early when the estimate of the homography moves its corners by less than this share of the side in a step;
     0 never does."""

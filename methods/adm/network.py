@@ -51,8 +51,8 @@ class Adm(LearnedAligner):
     batch_kind: ClassVar = "pair"
     Config: ClassVar[type] = AdmConfig
     Inference: ClassVar[type] = AdmInference
-    min_confidence: ClassVar[float] = 0.2
-    """Confidence up to which an answer counts as none; set by hand, not calibrated."""
+    min_confidence: ClassVar[float] = 0.5
+    """Confidence up to which an answer counts as none: it is more likely wrong than right."""
     config: AdmConfig
     inference: AdmInference
 
@@ -274,7 +274,7 @@ class Adm(LearnedAligner):
     def align(self, reference: Tensor, sources: Tensor) -> Alignment:
         """See `Aligner.align`. Estimated at the working size, applied to the original pixels.
 
-        `confidence` says how far the chains agree and how far the vessel maps correlate, see `answer.confidence_of`.
+        `confidence` says how likely the answer is right, by how far the vessel maps correlate.
 
         Extras:
             correlation: `(B,)` in [0, 1], of the vessel maps after the alignment, where both are seen.

@@ -66,7 +66,6 @@ def run_chains(
     restarts = torch.zeros(len(reference), dtype=torch.long, device=reference.device)
     generators = [Generator().manual_seed(seed) for seed in seeds]
     fixed, steps = model.vessel_maps(reference), 0
-    moving = model.vessel_maps(source)
     best: Estimate | None = None
     if start is not None:
         started = start.isfinite().all(dim=(1, 2))
@@ -77,7 +76,7 @@ def run_chains(
             else None
         )
         reached = torch.where(started, map_correlation(model, source, fixed, homography, field), -1.0)
-        best = _refined(model, source, moving, fixed, Estimate(homography, field, reached, restarts, steps))
+        best = _refined(model, source, fixed, Estimate(homography, field, reached, restarts, steps))
         homography, field = best.homography, best.field
     for _ in range(model.inference.iterations):
         brought, _ = spatial_transform(source, homography, field, (side, side))
@@ -86,7 +85,7 @@ def run_chains(
         homography, field = composed(homography, field, found, bend, (side, side))
         restarts, steps = restarts + turn.restarts, steps + turn.steps
         correlation = map_correlation(model, source, fixed, homography, field)
-        now = _refined(model, source, moving, fixed, Estimate(homography, field, correlation, restarts, steps))
+        now = _refined(model, source, fixed, Estimate(homography, field, correlation, restarts, steps))
         best = now if best is None else _better(best, now)
         # An iteration that made things worse is taken back (ours); the next one then starts from what was better.
         homography, field = best.homography, best.field
@@ -109,10 +108,11 @@ def map_correlation(model: Adm, source: Tensor, fixed: Tensor, homography: Tenso
     return torch.where(covered.mean((1, 2, 3)) >= LEAST_OVERLAP, correlation, 0.0)
 
 
-def _refined(model: Adm, source: Tensor, moving: Tensor, fixed: Tensor, now: Estimate) -> Estimate:
+def _refined(model: Adm, source: Tensor, fixed: Tensor, now: Estimate) -> Estimate:
     """What refinement makes better; what it makes worse, and what counts as taken back, stays as it is."""
     if not model.inference.refinement:
         return now
+    moving = model.vessel_maps(source)
     homography = refined(moving, fixed, now.homography, now.field, model.inference.refinement)
     correlation = map_correlation(model, source, fixed, homography, now.field)
     correlation = torch.where(now.correlation >= 0, correlation, now.correlation)

@@ -104,16 +104,13 @@ def test_chains_agree_where_both_pictures_are_seen() -> None:
     assert chosen(found, 2, (64, 64))[1].item() == 0
 
 
-def test_confidence_grows_with_correlation_and_agreement() -> None:
-    values = torch.linspace(0, 1, 11)
-    alone = confidence_of(values, torch.zeros(11))
-    together = confidence_of(values, torch.ones(11))
-    for found in (alone, together):
-        assert ((found >= 0) & (found <= 1)).all()
-        assert (found.diff() >= 0).all()
-    assert (together >= alone).all()
-    assert together[-1] == 1
-    assert alone[0] == together[0] == 0
+def test_confidence_grows_with_correlation() -> None:
+    found = confidence_of(torch.linspace(0, 1, 11))
+    assert found[0] == 0
+    assert (found.diff() >= 0).all()
+    # Maps of two eyes reach .1 to .17 by chance, maps of one eye begin at .2.
+    assert confidence_of(torch.tensor(0.15)) < 0.1 < Adm.min_confidence < confidence_of(torch.tensor(0.25))
+    assert found[-1] > 0.999
 
 
 def test_right_answers_are_believed_and_wrong_ones_are_not() -> None:
