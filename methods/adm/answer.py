@@ -27,8 +27,8 @@ AGREES = 0.02
 STRIDE = 4
 """Pixels between the points at which they are compared."""
 INTERCEPT, SLOPE = -13.54, 68.0
-"""Of the logistic regression of right answers on the correlation, fitted by tests/benchmarks/fit_adm_confidence.py to 64
-answers on rendered validation pairs, half of them of two eyes. The chains' agreement made it no better."""
+"""Of the logistic regression of right answers on the correlation, fitted by tests/benchmarks/fit_adm_confidence.py to
+64 answers on rendered validation pairs, half of them of two eyes. The chains' agreement made it no better."""
 CELL = 4
 """Pixels of the working size between the control points that carry the field to other sizes."""
 
