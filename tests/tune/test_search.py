@@ -142,15 +142,11 @@ def test_the_users_own_values_come_first_where_they_lie_in_their_ranges() -> Non
 
 def test_what_a_model_aligns_with_already_comes_first() -> None:
     space, spec = search_space("adm", "inference"), TrainingSpec("adm", "/d")
-    usual = {"inference.guidance": 0.1, "inference.iterations": 2, "inference.steps": 4, "inference.start": "keypoints"}
-    assert start_point(space, spec) == {**usual, "inference.solver": "ddim"}
+    started = {"inference.start": "keypoints", "inference.refinement": 0}
+    usual = {"inference.guidance": 0.1, "inference.iterations": 2, **started}
+    assert start_point(space, spec) == {**usual, "inference.steps": 4, "inference.solver": "ddim"}
     fixed = (("solver", "dpm"), ("steps", "200"))
-    assert start_point(space, spec, fixed) == {
-        "inference.guidance": 0.1,
-        "inference.iterations": 2,
-        "inference.start": "keypoints",
-        "inference.solver": "dpm",
-    }
+    assert start_point(space, spec, fixed) == {**usual, "inference.solver": "dpm"}
 
 
 @pytest.mark.parametrize("method", names(learned=True))
