@@ -162,8 +162,9 @@ adm: adm-checkpoint board-fundus
 	$(BIN)/raylign evaluate --data $(BOARD)/fundus --name adm --methods identity sift affine-sift orb adm \
 		'adm[start=noise]' 'adm[start=noise,iterations=1]' 'adm[start=noise,guidance=0]' 'adm[start=noise,refinement=60]' \
 		--markdown docs/results/adm-tables.md --json $(EYES)/tables.json
-	$(BIN)/raylign evaluate --data $(BOARD)/fundus --name adm-steps --limit 12 --methods adm \
-		'adm[solver=ancestral,steps=100,displacement_steps=500]' --json $(EYES)/steps.json
+	$(BIN)/raylign evaluate --data $(BOARD)/fundus --name adm-steps --limit 12 --json $(EYES)/steps.json \
+		--methods 'adm[start=noise,iterations=1]' \
+		'adm[start=noise,iterations=1,solver=ancestral,steps=100,displacement_steps=500]'
 	$(BIN)/raylign evaluate --data $(BOARD)/fundus --name adm-degraded --limit 20 --methods sift orb adm \
 		--degrade noise:1 noise:2 noise:3 blur:1 blur:2 blur:3 low-light:1 low-light:2 low-light:3 \
 		--json $(EYES)/degraded.json
