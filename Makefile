@@ -168,7 +168,7 @@ adm: adm-checkpoint board-fundus
 	$(BIN)/raylign evaluate --data $(BOARD)/fundus --name adm-degraded --limit 20 --methods sift orb adm \
 		--degrade noise:1 noise:2 noise:3 blur:1 blur:2 blur:3 low-light:1 low-light:2 low-light:3 \
 		--json $(EYES)/degraded.json
-	$(BIN)/raylign study docs/studies/adm.yaml --markdown docs/results/adm.md
+	$(BIN)/raylign study docs/studies/adm.yaml --markdown docs/results/adm-study.md
 
 adm-checkpoint: setup
 	$(BIN)/raylign render fundus --scenes 320 --size 256 --seed 31 --val-fraction 0.1 --test-fraction 0 \
