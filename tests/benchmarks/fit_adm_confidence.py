@@ -11,13 +11,12 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from raylign.methods import geometry, load
+from raylign.methods import load
 from raylign.methods.adm import Adm
 from raylign.platform.evaluation.cases import Case
 from raylign.platform.evaluation.datasets import EvaluationSet, choose_datasets
+from raylign.platform.evaluation.transforms import point_errors
 from tests.benchmarks.fit_confidence import fit
 
 RIGHT = 0.02
@@ -31,19 +30,13 @@ def answers(model: Adm, cases: list[Case]) -> list[Row]:
     """Of each pair, and of each reference with another pair's source."""
     rows = []
     for number, case in enumerate(cases):
-        other = cases[(number + APART) % len(cases)]
+        other, reach = cases[(number + APART) % len(cases)], RIGHT * case.reference.shape[-1]
         for source, points in ((case.sources[0], case.truth.points), (other.sources[0], None)):
             found = model.align(case.reference[None], source[None, None])
             assert found.homography is not None
-            right = points is not None and error(found.homography[0, 0], points) < RIGHT * case.reference.shape[-1]
+            right = points is not None and point_errors(points, found.homography[0, 0].double()).mean().item() < reach
             rows.append((found.extras["correlation"].item(), found.extras["agreement"].item(), right))
     return rows
-
-
-def error(homography: Tensor, points: Tensor) -> float:
-    """Mean distance in pixels of the reference of control points `(K, 4)` brought back from the source."""
-    back = torch.linalg.inv(homography.double())[None]
-    return (geometry.transform_points(back, points[None, :, 2:])[0] - points[:, :2]).norm(dim=1).mean().item()
 
 
 def main() -> None:
