@@ -37,7 +37,6 @@ BENCHED: dict[str, dict[str, Any]] = {
     },
     "adm": {
         **SMALL_MODELS["adm"],
-        "working_size": 128,
         "vessels": "filter",
         "score_width": 128,
         "score_layers": 2,

@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 
 from raylign.methods.adm import Adm, AdmConfig
-from raylign.methods.geometry import homography_from_points, image_corners, invert_homography, warp_by_homography
+from raylign.methods.geometry import (
+    homography_from_points,
+    image_corners,
+    invert_homography,
+    transform_points,
+    warp_by_homography,
+)
 from raylign.platform.data.pairs import validation_pairs
 from tests.datasets import write_retinas
 
@@ -63,3 +69,9 @@ def moved_pairs(count: int, size: int, share: float, seed: int = 0) -> tuple[Ten
     homography = homography_from_points(corners, moved)
     source, _ = warp_by_homography(reference, invert_homography(homography), (size, size))
     return reference, source, homography
+
+
+def corner_errors(found: Tensor, true: Tensor, side: int) -> Tensor:
+    """Largest distance in pixels of the four corners of a square picture under homographies `(B, 3, 3)`."""
+    corners = image_corners((side, side)).expand(len(found), 4, 2)
+    return (transform_points(found, corners) - transform_points(true, corners)).norm(dim=-1).amax(1)

@@ -10,15 +10,10 @@ from raylign.methods.adm import AdmInference, sampling
 from raylign.methods.adm.refinement import refined
 from raylign.methods.adm.sampling import run_chains
 from raylign.methods.adm.spatial_transformer import spatial_transform
-from raylign.methods.geometry import homography_from_points, image_corners, invert_homography, transform_points
-from tests.methods.adm_small import moved_pairs, small_adm
+from raylign.methods.geometry import homography_from_points, image_corners, invert_homography
+from tests.methods.adm_small import corner_errors, moved_pairs, small_adm
 
 SIDE = 128
-
-
-def corner_errors(found: Tensor, true: Tensor) -> Tensor:
-    corners = image_corners((SIDE, SIDE)).expand(len(found), 4, 2)
-    return (transform_points(found, corners) - transform_points(true, corners)).norm(dim=-1).amax(1)
 
 
 def maps(count: int, share: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -39,15 +34,15 @@ def identity() -> Tensor:
 
 def test_corners_that_are_a_few_pixels_off_are_brought_to_their_places(identity: Tensor) -> None:
     moving, fixed, true = maps(4, 0.05)
-    assert corner_errors(identity, true).min() > 4
-    errors = corner_errors(refined(moving, fixed, identity, None, 60), true)
+    assert corner_errors(identity, true, SIDE).min() > 4
+    errors = corner_errors(refined(moving, fixed, identity, None, 60), true, SIDE)
     assert errors.median() < 0.5
-    assert (errors < corner_errors(identity, true)).all()
+    assert (errors < corner_errors(identity, true, SIDE)).all()
 
 
 def test_more_steps_come_nearer(identity: Tensor) -> None:
     moving, fixed, true = maps(4, 0.05)
-    few, many = (corner_errors(refined(moving, fixed, identity, None, steps), true) for steps in (6, 60))
+    few, many = (corner_errors(refined(moving, fixed, identity, None, steps), true, SIDE) for steps in (6, 60))
     assert (many < few / 2).float().mean() >= 0.75
 
 

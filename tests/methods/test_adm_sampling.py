@@ -16,8 +16,7 @@ from raylign.methods.adm.losses import windowed_ncc
 from raylign.methods.adm.parameters import to_parameters
 from raylign.methods.adm.sampling import _Turn, run_chains
 from raylign.methods.adm.spatial_transformer import spatial_transform
-from raylign.methods.geometry import image_corners, transform_points
-from tests.methods.adm_small import moved_pairs, small_adm
+from tests.methods.adm_small import corner_errors, moved_pairs, small_adm
 
 SIDE = 64
 SCALE = (*[0.3] * 6, 0.1, 0.1)
@@ -58,11 +57,6 @@ def knowing(homography: Tensor, field: Tensor | None = None, **choices: Any) -> 
     return model
 
 
-def corner_errors(found: Tensor, true: Tensor) -> Tensor:
-    corners = image_corners((SIDE, SIDE)).expand(len(found), 4, 2)
-    return (transform_points(found, corners) - transform_points(true, corners)).norm(dim=-1).amax(1)
-
-
 @pytest.mark.parametrize("solver", ["ancestral", "ddim", "dpm", "student"])
 @pytest.mark.parametrize("steps", [1, 3, 20])
 def test_chains_end_where_their_networks_lead(solver: str, steps: int) -> None:
@@ -72,7 +66,7 @@ def test_chains_end_where_their_networks_lead(solver: str, steps: int) -> None:
     with torch.no_grad():
         found = run_chains(model, reference, source, [0, 1, 2])
     # A student's answer near the clean end is in part what it is given.
-    assert corner_errors(found.homography, true).max() < (0.05 if solver == "student" else 1e-3)
+    assert corner_errors(found.homography, true, SIDE).max() < (0.05 if solver == "student" else 1e-3)
     assert found.field is not None
     torch.testing.assert_close(found.field, field.expand(3, -1, -1, -1), atol=1e-4, rtol=0)
     assert found.steps == model.score.calls == model.displacement.calls == steps
@@ -115,8 +109,8 @@ def test_a_chain_without_a_start_sees_the_pictures_as_they_are() -> None:
     torch.testing.assert_close(started.homography, plain.homography)
     torch.testing.assert_close(started.correlation, plain.correlation)
     # A network that says "nothing has moved" leaves the second at its start, and the first where it is.
-    assert corner_errors(mixed.homography, true)[1] < 1e-6
-    assert corner_errors(mixed.homography, torch.eye(3).double().expand(2, 3, 3))[0] < 1e-3
+    assert corner_errors(mixed.homography, true, SIDE)[1] < 1e-6
+    assert corner_errors(mixed.homography, torch.eye(3).double().expand(2, 3, 3), SIDE)[0] < 1e-3
 
 
 def test_a_chain_does_not_depend_on_its_neighbours() -> None:
@@ -128,11 +122,11 @@ def test_a_chain_does_not_depend_on_its_neighbours() -> None:
         alone = run_chains(model, reference[1:2], source[1:2], [6])
         other = run_chains(model, reference[1:2], source[1:2], [8])
     # Not to the last bit: the vessel filter has thresholds, where rounding may fall to either side.
-    assert corner_errors(alone.homography, together.homography[1:2]).max() < 0.2
+    assert corner_errors(alone.homography, together.homography[1:2], SIDE).max() < 0.2
     assert together.field is not None
     assert alone.field is not None
     assert (alone.field - together.field[1:2]).abs().mean() < 0.1
-    assert corner_errors(other.homography, alone.homography).max() > 0.5
+    assert corner_errors(other.homography, alone.homography, SIDE).max() > 0.5
 
 
 def test_an_iteration_goes_on_from_what_was_found_and_never_makes_it_worse() -> None:
@@ -143,10 +137,10 @@ def test_an_iteration_goes_on_from_what_was_found_and_never_makes_it_worse() -> 
         once = run_chains(knowing(part, iterations=1), reference, source, [0, 0])
         thrice = run_chains(knowing(part, iterations=3), reference, source, [0, 0])
         many = run_chains(knowing(part, iterations=8), reference, source, [0, 0])
-    assert (corner_errors(thrice.homography, true) < 0.6 * corner_errors(once.homography, true)).all()
+    assert (corner_errors(thrice.homography, true, SIDE) < 0.6 * corner_errors(once.homography, true, SIDE)).all()
     # Five more would go far beyond; what correlates best is kept.
     assert (many.correlation >= thrice.correlation).all()
-    assert (corner_errors(many.homography, true) < corner_errors(once.homography, true)).all()
+    assert (corner_errors(many.homography, true, SIDE) < corner_errors(once.homography, true, SIDE)).all()
 
 
 def turn_for(model: Adm, reference: Tensor, source: Tensor) -> _Turn:
@@ -197,7 +191,7 @@ def test_chains_that_diverge_are_taken_back() -> None:
     with torch.no_grad():
         found = run_chains(model, reference, source, [0, 1])
     assert found.restarts.tolist() == [20, 0]
-    assert corner_errors(found.homography, true)[1] < 1e-3
+    assert corner_errors(found.homography, true, SIDE)[1] < 1e-3
     assert torch.linalg.det(found.homography).min() > 0
 
 
@@ -207,7 +201,7 @@ def test_it_stops_when_it_has_settled() -> None:
     with torch.no_grad():
         found = run_chains(model, reference, source, [0])
     assert found.steps == 2
-    assert corner_errors(found.homography, true).max() < 1e-3
+    assert corner_errors(found.homography, true, SIDE).max() < 1e-3
     assert found.field is not None
     assert found.field.abs().max() < 1e-4
     # A network that says the same field at every level is asked for all of them, the last ones at once.
