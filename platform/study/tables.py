@@ -38,9 +38,9 @@ def text_tables(document: dict[str, Any]) -> list[TextTable]:
     found = []
     for test, task in dict.fromkeys((row["test"], row["task"]) for row in rows):
         own = [row for row in rows if (row["test"], row["task"]) == (test, task)]
-        for name in dict.fromkeys((*first, *QUALITY)):
-            if any(name in row["metrics"] for row in own):
-                found.append(_quality(f"{test}, {TASKS[task]}", own, BY_NAME[name]))
+        told = [name for name in dict.fromkeys((*first, *QUALITY)) if any(name in row["metrics"] for row in own)]
+        same = _same_numbers(own, told)
+        found += [_quality(f"{test}, {TASKS[task]}", own, BY_NAME[name], also) for name, also in same.items()]
     return [*found, *([_orders(orders)] if orders else []), _costs(document)]
 
 
@@ -96,18 +96,37 @@ def with_study(file: Path, name: str, text: str) -> str:
     return f"{head}{opening}\n\n{text}\n{closing}{tail}"
 
 
-def _quality(title: str, rows: Sequence[dict[str, Any]], metric: Metric) -> TextTable:
-    """A line per variant, a column for all cases and for each subset."""
+def _same_numbers(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, list[str]]:
+    """Of metrics with the same numbers in all rows (those inside the overlap, where it is everything) the first alone.
+
+    To each the names of the others.
+    """
+    found: dict[str, list[str]] = {}
+    by_numbers: dict[tuple[str, str], str] = {}
+    for name in names:
+        metric = BY_NAME[name]
+        numbers = [[round(v, metric.digits) for v in row["metrics"].get(name, {}).get("values", [])] for row in rows]
+        first = by_numbers.setdefault((metric.unit, str(numbers)), name)
+        if first == name:
+            found[name] = []
+        else:
+            found[first].append(name)
+    return found
+
+
+def _quality(title: str, rows: Sequence[dict[str, Any]], metric: Metric, also: Sequence[str]) -> TextTable:
+    """A line per variant, a column for all cases and for each subset; `also` are metrics with the same numbers."""
     subsets = [ALL, *by_difficulty({row["subset"] for row in rows} - {ALL})]
     at = {(row["variant"], row["subset"]): row for row in rows}
     variants = list(dict.fromkeys(row["variant"] for row in rows))
     columns = [
         _starred([_cell(at.get((variant, subset)), metric) for variant in variants], metric) for subset in subsets
     ]
+    told = "; ".join(BY_NAME[name].definition for name in also)
     counts = {subset: next(row["n"] for row in rows if row["subset"] == subset) for subset in subsets}
     return TextTable(
         f"{title}: {heading(metric)}",
-        _note(rows, metric),
+        _note(rows, metric) + (f" The same numbers: {told}." if also else ""),
         ["variant", *(f"{subset or 'all'} ({counts[subset]})" for subset in subsets)],
         [[variant, *(column[place] for column in columns)] for place, variant in enumerate(variants)],
     )

@@ -28,6 +28,7 @@ from raylign.platform.study.plan import make_trainings, variant_specs
 from raylign.platform.study.process import run_command
 from raylign.platform.study.results import check_orders
 from raylign.platform.study.run import Measured
+from raylign.platform.study.tables import text_tables
 from tests.datasets import write_pairs, write_sequences
 
 BASE = {
@@ -188,6 +189,17 @@ def test_verdicts_of_orders() -> None:
     # An order is left out where a seed of both is missing.
     alone = {0: [each for each in results[0] if each.method != "up"], 1: results[1]}
     assert check_orders(Measured({}, alone), claims[:1], "psnr")[0]["seeds"] == [1]
+
+
+def test_metrics_with_the_same_numbers_share_a_table() -> None:
+    values = {"psnr_overlap": 21.004, "psnr": 21.001, "psnr_occluded": 15.0, "epe": 21.0, "overlap": 1.0}
+    entries = {name: {"values": [v], "mean": v, "min": v, "max": v} for name, v in values.items()}
+    row = {"test": "t", "task": "pair", "variant": "a", "subset": "", "n": 3, "seeds": [0], "metrics": entries}
+    found = text_tables({"rows": [row], "orders": [], "variants": {}, "trainings": []})
+    assert [each.title.split(": ")[-1].split()[0] for each in found] == ["psnr_overlap", "psnr_occluded", "epe", "Cost"]
+    assert found[0].note.endswith("The same numbers: PSNR over the full frame, zero outside the overlap.")
+    entries["psnr"] = {**entries["psnr"], "values": [21.02]}
+    assert len(text_tables({"rows": [row], "orders": [], "variants": {}, "trainings": []})) == 5
 
 
 def test_a_changed_option_is_another_training_of_that_variant_alone(workdir: Path) -> None:
