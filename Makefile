@@ -21,7 +21,7 @@ DYNAMIC := runs/dsia
 DIAR := runs/diar
 SHOTS := --size 96 --scene.samples 8 --scene.denoise
 
-.PHONY: setup lock demo boards leaderboard crossscale crossscale-checkpoint diar diar-checkpoint dmaligner \
+.PHONY: setup lock demo boards leaderboard crossscale crossscale-checkpoint diar diar-networks diar-checkpoint dmaligner \
 	dmaligner-checkpoint adm adm-checkpoint test test-slow bench lint format clean
 
 setup: $(STAMP)
@@ -97,21 +97,28 @@ DIAR_TRAIN := --data $(DIAR)/train --backend plain --resume --model.descriptor-s
 	--loop.weight-decay 0 --loop.val-every 3 --loop.val-pairs 4 --loop.val-pictures 4 --augment.flip 0.5
 CLASSICAL_SETS := mean median weiss rpca
 DIAR_NETWORKS := diar-deepsets diar-average diar-softmax-1 diar-softmax-2 diar-softmax-3 diar-softmax-1-picture
-diar: diar-checkpoint
+diar: diar-networks
 	$(BIN)/raylign render sidar --scenes 101 --scene.frames 50 --seed 22 --val-fraction 0 --test-fraction 0.99 \
 		--shard-size 4 --out $(DIAR)/misaligned $(SHOTS)
 	$(BIN)/raylign render sidar --scenes 101 --scene.frames 50 --seed 23 --scene.aligned --val-fraction 0 \
 		--test-fraction 0.99 --shard-size 4 --out $(DIAR)/aligned $(SHOTS)
+	$(BIN)/raylign evaluate --data $(DIAR)/aligned --tasks aligned --lengths 1 2 5 10 20 50 --name diar-aligned \
+		--methods $(CLASSICAL_SETS) $(DIAR_NETWORKS) --chart docs/results/diar-aligned.png \
+		--markdown docs/results/diar.md docs/results/diar-tables.md
+	$(BIN)/raylign evaluate --data $(DIAR)/misaligned --tasks set --lengths 10 --limit 8 --name diar-homographies \
+		--methods median diar 'diar[bundle=false]' 'diar[refine=false]' 'diar[bundle=false,refine=false]'
+	$(BIN)/raylign evaluate --data $(DIAR)/misaligned --tasks set --lengths 1 2 5 10 20 50 --limit 8 \
+		--name diar-misaligned --methods $(CLASSICAL_SETS) $(DIAR_NETWORKS) \
+		--chart docs/results/diar-misaligned.png --markdown docs/results/diar-misaligned-tables.md
+	$(if $(PICTURES),$(BIN)/raylign evaluate --data $(PICTURES)#A --name diar-photographs \
+		--methods sift affine-sift diar 'diar[refine=false]')
+
+diar-networks: diar-checkpoint
 	$(BIN)/raylign train diar --name diar-deepsets $(DIAR_TRAIN) --model.aggregation deepsets
 	$(BIN)/raylign train diar --name diar-average $(DIAR_TRAIN) --model.aggregation average
 	$(BIN)/raylign train diar --name diar-softmax-1 $(DIAR_TRAIN) --model.aggregation softmax
 	$(BIN)/raylign train diar --name diar-softmax-2 $(DIAR_TRAIN) --model.aggregation softmax --model.temporal-window 2
 	$(BIN)/raylign train diar --name diar-softmax-3 $(DIAR_TRAIN) --model.aggregation softmax --model.temporal-window 3
-	$(BIN)/raylign evaluate --data $(DIAR)/aligned --tasks aligned --lengths 1 2 5 10 20 50 --name diar-aligned \
-		--methods $(CLASSICAL_SETS) $(DIAR_NETWORKS) --chart docs/results/diar-aligned.png \
-		--markdown docs/results/diar.md docs/results/diar-tables.md
-	$(BIN)/raylign evaluate --data $(DIAR)/misaligned --tasks set --lengths 10 --limit 8 --name diar-misaligned \
-		--methods median diar 'diar[bundle=false]' 'diar[refine=false]' 'diar[bundle=false,refine=false]'
 
 # The restoring network of the tables.
 diar-checkpoint: setup
