@@ -66,7 +66,8 @@ def check_orders(measured: Measured, orders: Sequence[Order], metric: str | None
     `verdict` is "held for every seed" where each seed agrees and the interval leaves out zero, "held on the mean" where
     only the mean over the seeds agrees, "refuted" where it does not and the interval leaves out zero, and else
     "undecided". `ci95` is the 95 % bootstrap interval over scenes of the paired difference, each case's values averaged
-    over the seeds; it leaves out how much seeds differ, which `differences` tells.
+    over the seeds; it leaves out how much seeds differ, which `differences` tells. Of a single seed a verdict that the
+    interval supports says so: "held for one seed", "refuted for one seed".
 
     Args:
         measured: of all seeds.
@@ -122,14 +123,19 @@ def _check(measured: Measured, order: Order, metric: str, place: tuple[str, str,
         "difference": mean,
         "ci95": [whole.low, whole.high] if np.isfinite(whole.low) else None,
         "held_for": sum(each_held),
-        "verdict": _verdict(held, all(each_held), sure),
+        "verdict": _verdict(held, each_held, sure),
     }
 
 
-def _verdict(held: bool, every_seed: bool, sure: bool) -> str:
+def _verdict(held: bool, each_held: Sequence[bool], sure: bool) -> str:
+    alone = len(each_held) == 1
+    if held and all(each_held) and sure:
+        return "held for one seed" if alone else "held for every seed"
     if held:
-        return "held for every seed" if every_seed and sure else "held on the mean"
-    return "refuted" if sure else "undecided"
+        return "undecided" if alone else "held on the mean"
+    if sure:
+        return "refuted for one seed" if alone else "refuted"
+    return "undecided"
 
 
 def _of(results: list[CaseResult], place: tuple[str, str, str], order: Order, metric: str) -> list[CaseResult]:

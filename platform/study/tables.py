@@ -194,7 +194,7 @@ def _orders(orders: Sequence[dict[str, Any]]) -> TextTable:
         "Orders",
         "A < B says that B is better, A <= B that it is at least as good. The difference is B - A, its mean over the "
         "seeds; the interval resamples scenes, each case averaged over the seeds. 'Held for every seed' also wants an "
-        "interval without zero.",
+        "interval without zero. With one seed nothing tells how much two trainings of one variant differ.",
         ["order", "test", "metric", "difference", "over seeds", "95 % over scenes", "seeds that agree", "verdict"],
         cells,
     )

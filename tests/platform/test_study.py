@@ -189,6 +189,14 @@ def test_verdicts_of_orders() -> None:
     # An order is left out where a seed of both is missing.
     alone = {0: [each for each in results[0] if each.method != "up"], 1: results[1]}
     assert check_orders(Measured({}, alone), claims[:1], "psnr")[0]["seeds"] == [1]
+    # One seed says nothing of how much trainings differ.
+    single = check_orders(Measured({}, {0: results[0]}), claims, "psnr")
+    assert [each["verdict"] for each in single if each["subset"] == ""] == [
+        "held for one seed",
+        "refuted for one seed",
+        "undecided",
+        "undecided",
+    ]
 
 
 def test_metrics_with_the_same_numbers_share_a_table() -> None:
