@@ -22,7 +22,8 @@ def main() -> None:
     """Print a line for each method: cases with a known homography, and the areas up to 3, 5 and 10 px."""
     table, data, width = sys.argv[1:]
     cases = EvaluationSet(choose_datasets([data], "test", None)[0])
-    widths = {case.key: case.reference.shape[-1] for case in (cases.case("pair", k) for k in range(cases.count("pair")))}
+    numbered = (cases.case("pair", number) for number in range(cases.count("pair")))
+    widths = {case.key: case.reference.shape[-1] for case in numbered}
     found: dict[str, list[CaseResult]] = {}
     for result in decode(Path(table).read_bytes()):
         if "corner_error" in result.metrics:
