@@ -17,9 +17,9 @@ from raylign.methods.adm.sampling import Estimate
 from raylign.methods.classical.flow_aligner import resized
 from raylign.methods.errors import InputError
 from raylign.methods.transform import HomographyTransform
-from tests.methods.adm_small import moved_pairs, small_adm
+from tests.methods.adm_small import corner_errors, moved_pairs, small_adm
 from tests.methods.small import picture
-from tests.methods.test_adm_sampling import corner_errors, knowing
+from tests.methods.test_adm_sampling import knowing
 
 QUICK: dict[str, Any] = {"steps": 2, "displacement_steps": 2, "iterations": 1, "start": "noise"}
 
@@ -44,7 +44,7 @@ def test_what_is_found_at_the_working_size_holds_at_full_size() -> None:
     small = geometry.rescale_homography(
         found.homography[:, 0], size_a=(size, (64, 64)), size_b=(source_size, (64, 64)), rule="area"
     )
-    assert corner_errors(small, true).max() < 0.01
+    assert corner_errors(small, true, 64).max() < 0.01
     # The field: what the transform says beyond the homography is W(H, x + D(x)) - W(H, x), at any size.
     transform = found.transform
     assert isinstance(transform, HomographyTransform)

@@ -99,7 +99,8 @@ def test_frames_of_unknown_homographies_lie_on_each_other() -> None:
         if homographies is None:
             del own["homographies"]
         losses.append(network.training_step(own)["loss"].item())
-    assert losses[0] == losses[1] == losses[2]
+    # The frames are the same to the bit, their places in memory are not: products of matrices may round by them.
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-6)
 
 
 def test_jitter_moves_frames_in_training_alone() -> None:
