@@ -95,8 +95,10 @@ crossscale: crossscale-checkpoint board-parallax
 DIAR_TRAIN := --data $(DIAR)/train --backend plain --resume --model.descriptor-share 0 --model.width 32 \
 	--model.working-size 64 --loop.epochs 3 --loop.steps-per-epoch 100 --loop.batch-size 8 --loop.lr 1e-3 \
 	--loop.weight-decay 0 --loop.val-every 3 --loop.val-pairs 4 --loop.val-pictures 4 --augment.flip 0.5
+# All of them align alike, so that restorations are compared.
+DIAR_COMPARED := $(DIAR_TRAIN) --model.descriptors runs/train/diar/checkpoint
 CLASSICAL_SETS := mean median weiss rpca
-DIAR_NETWORKS := diar-deepsets diar-average diar-softmax-1 diar-softmax-2 diar-softmax-3 diar-softmax-1-picture
+DIAR_NETWORKS := diar-deepsets diar-average diar-softmax-1 diar-softmax-2 diar-softmax-3 diar
 diar: diar-networks
 	$(BIN)/raylign render sidar --scenes 101 --scene.frames 50 --seed 22 --val-fraction 0 --test-fraction 0.99 \
 		--shard-size 4 --out $(DIAR)/misaligned $(SHOTS)
@@ -114,11 +116,13 @@ diar: diar-networks
 		--methods sift affine-sift diar 'diar[refine=false]')
 
 diar-networks: diar-checkpoint
-	$(BIN)/raylign train diar --name diar-deepsets $(DIAR_TRAIN) --model.aggregation deepsets
-	$(BIN)/raylign train diar --name diar-average $(DIAR_TRAIN) --model.aggregation average
-	$(BIN)/raylign train diar --name diar-softmax-1 $(DIAR_TRAIN) --model.aggregation softmax
-	$(BIN)/raylign train diar --name diar-softmax-2 $(DIAR_TRAIN) --model.aggregation softmax --model.temporal-window 2
-	$(BIN)/raylign train diar --name diar-softmax-3 $(DIAR_TRAIN) --model.aggregation softmax --model.temporal-window 3
+	$(BIN)/raylign train diar --name diar-deepsets $(DIAR_COMPARED) --model.aggregation deepsets
+	$(BIN)/raylign train diar --name diar-average $(DIAR_COMPARED) --model.aggregation average
+	$(BIN)/raylign train diar --name diar-softmax-1 $(DIAR_COMPARED) --model.aggregation softmax
+	$(BIN)/raylign train diar --name diar-softmax-2 $(DIAR_COMPARED) --model.aggregation softmax \
+		--model.temporal-window 2
+	$(BIN)/raylign train diar --name diar-softmax-3 $(DIAR_COMPARED) --model.aggregation softmax \
+		--model.temporal-window 3
 
 # The restoring network of the tables.
 diar-checkpoint: setup

@@ -276,7 +276,7 @@ class LearnedAligner(nn.Module, PyTorchModelHubMixin, Aligner):
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Where bfloat16 is computed natively; elsewhere it is slower than float32."""
+    """Where bfloat16 is computed natively: GPUs, CPUs with AMX or AVX512-BF16. Elsewhere it is slower than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+    return device.type == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())

@@ -137,12 +137,13 @@ def check_bf16() -> Finding:
     try:
         import torch
 
-        fast = bool(torch.cpu._is_amx_tile_supported())
+        supported = {"AMX": torch.cpu._is_amx_tile_supported(), "AVX512-BF16": torch.cpu._is_avx512_bf16_supported()}
     except Exception:
-        fast = False
-    if fast:
-        return Finding("bf16 on CPU", "AMX")
-    return Finding("bf16 on CPU", "no AMX; training and inference run in float32")
+        supported = {}
+    for name, fast in supported.items():
+        if fast:
+            return Finding("bf16 on CPU", name)
+    return Finding("bf16 on CPU", "neither AMX nor AVX512-BF16; training and inference run in float32")
 
 
 def check_gpu() -> Finding:

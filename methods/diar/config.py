@@ -40,12 +40,16 @@ class DiarConfig:
     """'picture' adds the frames themselves, weighed as their features are, to what the decoder draws, which then only
     has to correct them. 'none' is the paper, whose decoder draws everything from features at quarter resolution."""
     descriptor_share: float = 0.25
-    """Share of the epochs that trains the descriptors; the others train the restoration."""
+    """Share of the epochs that trains the descriptors; the others train the restoration. Without meaning where
+    `descriptors` are given."""
     jitter: float = 0.0
     """Standard deviation in pixels by which training moves the corners of each frame off their known places, so that
     the restoration gets used to frames that do not lie on each other exactly."""
     working_size: int = 128
     """Side in pixels of the squares that training sees; a multiple of 32."""
+    descriptors: str | None = None
+    """Checkpoint of this method whose descriptors are taken over, and not trained: restorations can be compared on
+    frames that are aligned alike. Not read again when a checkpoint is loaded."""
     backbone: Literal["resnet18", "resnet34", "resnet50"] = "resnet18"
     """ResNet of the descriptors; the paper's is resnet50."""
     backbone_weights: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from .. import geometry
 from ..aligner import Alignment, LearnedAligner, Stage, check_frames, check_set, has_fast_bfloat16
+from ..checkpoints import read_checkpoint
 from ..draws import Draws
 from ..errors import InputError
 from ..transform import HomographyTransform, warp
@@ -19,6 +21,8 @@ from .restoration import Restoration, restoration_loss, restore
 
 DESCRIPTORS, RESTORATION = "descriptors", "restoration"
 """Stages of a training."""
+DESCRIPTOR_SHAPE = ("backbone", "backbone_weights", "backbone_layers", "descriptor")
+"""Options that descriptors and those taken over must have in common."""
 COVERED = 0.999
 """Coverage from which a pixel counts as known."""
 LEAST_SIDE = 32
@@ -32,7 +36,12 @@ class Diar(LearnedAligner):
 
     Args:
         config: hyperparameters; None for the defaults.
-        initialise: take over `config.backbone_weights`; False when all weights come from a checkpoint.
+        initialise: take over `config.backbone_weights` and `config.descriptors`; False when all weights come from a
+            checkpoint.
+
+    Raises:
+        CheckpointError: `config.descriptors` is no checkpoint of this method.
+        InputError: its descriptors have another shape than the configuration says, or the backbone does not fit.
     """
 
     name: ClassVar[str] = "diar"
@@ -49,8 +58,18 @@ class Diar(LearnedAligner):
         self.descriptors = Descriptors(config)
         if initialise:
             self.descriptors.load_weights(config.backbone_weights)
+            if config.descriptors:
+                self._take_descriptors(Path(config.descriptors).expanduser())
         self.restoration = Restoration(config)
         self._stage = RESTORATION
+
+    def _take_descriptors(self, folder: Path) -> None:
+        other = read_checkpoint(folder, Diar)
+        differing = [name for name in DESCRIPTOR_SHAPE if getattr(other.config, name) != getattr(self.config, name)]
+        if differing:
+            options = (f"{name} {getattr(other.config, name)}" for name in differing)
+            raise InputError(f"{folder}: its descriptors have another shape; set {', '.join(options)}")
+        self.descriptors.load_state_dict(other.descriptors.state_dict())
 
     def validation_inference(self) -> DiarInference:
         """The descriptors and the restoration as they are: matches at one size, nothing refined."""
@@ -58,7 +77,7 @@ class Diar(LearnedAligner):
 
     def training_stages(self) -> tuple[Stage, ...]:
         """The descriptors, then the restoration; `config.descriptor_share` divides the epochs."""
-        share = self.config.descriptor_share
+        share = 0.0 if self.config.descriptors else self.config.descriptor_share
         stages = (Stage(DESCRIPTORS, share), Stage(RESTORATION, 1 - share))
         return tuple(stage for stage in stages if stage.share)
 

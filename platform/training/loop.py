@@ -74,8 +74,8 @@ def build_model(spec: TrainingSpec) -> LearnedAligner:
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     """The autocast type of a precision option on a device; None means float32 throughout.
 
-    'auto' takes bfloat16 where it is computed natively: on GPUs and on CPUs with AMX, four times faster than float32
-    there, and slower than it elsewhere.
+    'auto' takes bfloat16 where it is computed natively: on GPUs, on CPUs with AMX or AVX512-BF16. It is slower than
+    float32 elsewhere.
     """
     named = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
     if precision in named:

@@ -37,7 +37,7 @@ class LoopOptions:
     """Decay of the exponential moving average of the weights, which is then what is validated and kept as the model;
     0 turns it off. 0.999 and 0.9999 are usual."""
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
-    """'auto' takes bf16 autocast where the device computes it natively (AMX, GPU); 'fp16' scales the loss."""
+    """'auto' takes bf16 autocast where it is computed natively (GPU, AMX, AVX512-BF16); 'fp16' scales the loss."""
     recompute: bool = False
     """Gradient checkpointing: recompute activations in the backward pass, for less memory and about a third more
     time."""

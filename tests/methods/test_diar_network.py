@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from raylign.methods import geometry
 from raylign.methods.diar import Diar, DiarConfig, DiarInference
-from raylign.methods.errors import InputError
+from raylign.methods.errors import CheckpointError, InputError
 from raylign.methods.registry import is_learned, load, takes_sets
 from tests.methods.small import picture
 from tests.methods.test_reconstruction_shots import plane_shots
@@ -87,6 +88,28 @@ def test_restoration_learns_from_frames_brought_together() -> None:
     # Without the homographies the frames do not lie on each other, and the same weights do worse.
     apart = {name: value for name, value in batch.items() if name != "homographies"}
     assert network.training_step(apart)["loss"].item() > 1.5 * loss.item()
+
+
+def test_descriptors_of_another_checkpoint_are_taken_over_and_not_trained(tmp_path: Path) -> None:
+    other = small_diar(seed=1, aggregation="average")
+    other.save_pretrained(tmp_path / "other")
+    network = small_diar(seed=2, descriptors=str(tmp_path / "other"), descriptor_share=0.5)
+    for name, weights in other.descriptors.state_dict().items():
+        assert torch.equal(network.descriptors.state_dict()[name], weights)
+    own = small_diar(seed=2).restoration.state_dict()
+    assert all(torch.equal(own[name], weights) for name, weights in network.restoration.state_dict().items())
+    assert [(stage.name, stage.share) for stage in network.training_stages()] == [("restoration", 1.0)]
+    network.save_pretrained(tmp_path / "network")
+    shutil.rmtree(tmp_path / "other")
+    assert isinstance(load(str(tmp_path / "network")), Diar)
+
+
+def test_descriptors_of_another_shape_are_refused(tmp_path: Path) -> None:
+    small_diar(backbone_layers=2, descriptor=24).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"have another shape; set backbone_layers 2, descriptor 24$"):
+        small_diar(descriptors=str(tmp_path))
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        small_diar(descriptors=str(tmp_path / "none"))
 
 
 def test_frames_of_unknown_homographies_lie_on_each_other() -> None:
