@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import colorsys
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +32,7 @@ _STYLE = """
 .key i { display: inline-block; width: .9em; height: .9em; border-radius: 3px; margin-right: .4em;
   vertical-align: -.08em; border: 1px solid var(--line) }
 .weights img { width: 560px }
-td { white-space: normal; overflow-wrap: anywhere }
+td + td { white-space: normal; overflow-wrap: anywhere }
 """
 
 
@@ -69,9 +68,20 @@ def align_page(
     if canvas is not None:
         picture = _preview(canvas.image, (canvas.image.shape[1], canvas.image.shape[2]), SIDE)
         sections.append(("Canvas", report.picture(picture, "reference and source, all of both")))
-    rows = [(name, json.dumps(value) if isinstance(value, list | dict) else value) for name, value in facts.items()]
+    rows = [(name.replace("_", " "), _fact(value)) for name, value in facts.items() if value is not None]
     sections.append(("Facts", report.table(("fact", "value"), rows)))
     return report.page("Before and after", sections, lead, style=_STYLE)
+
+
+def _fact(value: Any) -> object:
+    """A fact for people: matrices to six digits."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_fact(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return "[" + ", ".join(str(_fact(part)) for part in value) + "]"
+    return value
 
 
 def shot_colours(count: int) -> Tensor:

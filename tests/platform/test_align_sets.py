@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import ClassVar
 
@@ -107,6 +108,9 @@ def test_the_command_writes_the_page_of_a_set(workdir: Path) -> None:
     page = Path("page.html").read_text()
     assert page.count("data:image/png;base64,") == 5
     assert "SRC 2: aligned, confidence" in page
+    # Facts are for people: nothing that is not known, and no digits that mean nothing.
+    assert "<td>None</td>" not in page
+    assert not re.search(r"[1-9]\.\d{6}", page)
     # The median does not tell where a pixel comes from.
     assert "Which shot each pixel comes from" not in page
     with np.load("t.npz") as arrays:
