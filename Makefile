@@ -109,7 +109,11 @@ diar: diar-networks
 		--markdown docs/results/diar.md docs/results/diar-tables.md
 	$(BIN)/raylign evaluate --data $(DIAR)/misaligned --tasks set --lengths 10 --limit 8 --name diar-homographies \
 		--methods median diar 'diar[bundle=false]' 'diar[refine=false]' 'diar[bundle=false,refine=false]'
-	$(BIN)/raylign evaluate --data $(DIAR)/misaligned --tasks set --lengths 1 2 5 10 20 50 --limit 8 \
+	$(BIN)/raylign evaluate --data $(DIAR)/misaligned --tasks set --lengths 2 5 10 20 50 --limit 8 --name diar-sets \
+		--methods median diar
+	test -f $(DIAR)/found/dataset.json || \
+		$(BIN)/python -m tests.benchmarks.align_sets runs/train/diar/checkpoint $(DIAR)/misaligned $(DIAR)/found
+	$(BIN)/raylign evaluate --data $(DIAR)/found $(DIAR)/misaligned --tasks aligned --lengths 2 5 10 20 50 \
 		--name diar-misaligned --methods $(CLASSICAL_SETS) $(DIAR_NETWORKS) \
 		--chart docs/results/diar-misaligned.png --markdown docs/results/diar-misaligned-tables.md
 	$(if $(PICTURES),$(BIN)/raylign evaluate --data $(PICTURES)#A --name diar-photographs \
