@@ -18,9 +18,10 @@ from multiprocessing import get_context
 import torch
 
 from raylign.methods import load
-from raylign.methods.geometry import image_corners, transform_points
 from raylign.platform.data.samples import Samples, float_image
 from raylign.platform.data.shards import DatasetInfo, ShardReader, ShardWriter
+from raylign.platform.evaluation.aggregates import curve_area
+from raylign.platform.evaluation.transforms import homography_metrics
 from raylign.platform.memory import keep_freed_memory
 
 ELSEWHERE = [[1.0, 0.0, 1e6], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
@@ -29,10 +30,7 @@ THRESHOLDS = (3, 5, 10)
 
 
 def aligned(checkpoint: str, data: str, position: int) -> tuple[list[list[list[float]]], list[float]]:
-    """Homographies of all frames of a sample, and the mean error of the corners of each source, infinite if left out.
-
-    The error is that of `raylign evaluate`: in the pixels of the source.
-    """
+    """Homographies of all frames of a sample, and the corner error of each source, infinite where it is left out."""
     torch.set_num_threads(1)
     keep_freed_memory()
     sample = Samples(data)[position]
@@ -40,21 +38,19 @@ def aligned(checkpoint: str, data: str, position: int) -> tuple[list[list[list[f
     found = load(checkpoint).align(reference, torch.stack(sources, dim=1))
     assert found.homography is not None
     assert sample.homographies is not None
-    corners = image_corners((reference.shape[-2], reference.shape[-1]))
+    size = (reference.shape[-2], reference.shape[-1])
     matrices: list[list[list[float]]] = [torch.eye(3).tolist()]
     errors: list[float] = []
     used = found.extras["frames_used"][0, 1:]
     for matrix, true, seen in zip(found.homography[0].double(), sample.homographies[1:], used, strict=True):
-        apart = transform_points(matrix[None], corners[None]) - transform_points(true[None], corners[None])
         matrices.append(matrix.tolist() if seen else ELSEWHERE)
-        errors.append(float(apart.norm(dim=-1).mean()) if seen else math.inf)
+        errors.append(homography_metrics(matrix, true, size)["corner_error"] if seen else math.inf)
     return matrices, errors
 
 
 def areas(errors: list[float]) -> str:
-    """Areas under the curve of the errors up to each threshold, as a share of it."""
-    shares = {limit: sum(max(0.0, limit - error) for error in errors) / limit / len(errors) for limit in THRESHOLDS}
-    return ", ".join(f"AUC@{limit} {share:.3f}" for limit, share in shares.items())
+    """Areas under the curve of the errors up to each threshold."""
+    return ", ".join(f"AUC@{limit} {curve_area(errors, limit):.3f}" for limit in THRESHOLDS)
 
 
 def copied(data: str, out: str, everything: Iterator[list[list[list[float]]]]) -> None:
