@@ -165,7 +165,7 @@ def test_the_command_names_the_sources_that_were_left_out(
     command = ["align", "a.png", "b.png", "c.png", "d.png", "-o", "out.png", "--method", "mean"]
     assert main([*command, "--report", "page.html"]) == 0
     assert "left out: SRC 1," in capsys.readouterr().out
-    assert "sources_used" in (tmp_path / "page.html").read_text()
+    assert "<td>sources used</td><td>[False, True, True]</td>" in (tmp_path / "page.html").read_text()
     assert main([*command, "--json", "--save-transform", "t.npz"]) == 0
     assert json.loads(capsys.readouterr().out)["sources_used"] == [False, True, True]
     with np.load(tmp_path / "t.npz") as arrays:
