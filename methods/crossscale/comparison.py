@@ -20,6 +20,7 @@ from .fsc import (
     last_layer,
     matches,
     read_offsets,
+    relative,
     unit_map,
     vectors_of,
 )
@@ -75,7 +76,8 @@ class Comparison(nn.Module):
     ) -> None:
         super().__init__()
         self.temperature = config.correlation_temperature
-        self.explicit = config.explicit_correlation or bool(self.temperature)
+        self.relative = config.relative_correlation
+        self.explicit = config.explicit_correlation or bool(self.temperature) or self.relative
         inputs, side = self.map_shape(reference_grid, target_grid)
         layers: list[nn.Module] = []
         for outputs in channels:
@@ -115,6 +117,8 @@ class CorrelationLayer(Comparison):
         pairs = correlation(a, b)
         if self.temperature:
             pairs = matches(pairs, self.temperature)
+        if self.relative:
+            pairs = relative(pairs, grid, (target.shape[-2], target.shape[-1]))
         return self.read(self.branch.of_pairs(pairs, grid))
 
 

@@ -23,6 +23,9 @@ class CrossScaleConfig:
     """Start of the backbone: None (random), 'imagenet' (downloads torchvision's weights) or the path of a .safetensors
     or .pth state dict of the same ResNet, or of a cross-scale network that has it (model.safetensors of a checkpoint).
     Not read again when a checkpoint is loaded."""
+    freeze_backbone: bool = False
+    """Train the heads alone, on the features of the given backbone weights. Our option, for short trainings: a step
+    then costs a fraction."""
     norm: Literal["auto", "batch", "frozen"] = "auto"
     """BatchNorm of the backbone: 'batch' trains it and its statistics, 'frozen' keeps the given statistics, which
     small batches would spoil; 'auto' is 'frozen' with backbone weights and 'batch' without, where there are no
@@ -56,6 +59,10 @@ class CrossScaleConfig:
     explicit_correlation: bool = False
     """Compute all correlations before their first convolution, as the paper does. The same result, up to rounding,
     comes at a fraction of the cost from convolving the features first; this is for counting the paper's operations."""
+    relative_correlation: bool = False
+    """Count the channels of a position's correlations from that position (around the rim) instead of from the other
+    picture's corner; the values are the same. Our option for 'fsc' and 'cl', for training from scratch: a convolution
+    then reads a motion alike everywhere, where the paper's channels have to be learned for each position apart."""
     centred_correlation: bool = False
     """Subtract each picture's mean feature before the correlation. Our option, for training from scratch: features
     after a ReLU all point the same way, which hides the matches."""
@@ -113,6 +120,8 @@ class CrossScaleConfig:
             raise InputError(f"guided must not be negative, not {self.guided}")
         if self.guided is not None and not self.supervision:
             raise InputError("guided needs the known homographies; set supervision to more than 0 as well")
+        if self.freeze_backbone and self.head == "matching":
+            raise InputError("freeze_backbone leaves the head 'matching' next to nothing; set head to 'regression'")
         if self.smallest_map < 1:
             raise InputError(f"smallest_map must be at least 1, not {self.smallest_map}")
 

@@ -114,6 +114,27 @@ def matches(pairs: Tensor, temperature: float) -> Tensor:
         return torch.softmax(pairs.float() / temperature, dim=-1) * pairs.shape[-1] ** 0.5
 
 
+def relative(pairs: Tensor, grid: tuple[int, int], other: tuple[int, int]) -> Tensor:
+    """Pairs `(B, h1 w1, h2 w2)` whose last axis counts from the place of the first, around the rim; ours.
+
+    Entry k of position p becomes the pair of p and of the place that lies as far from p's own in the other grid as
+    entry k lies from the middle of that grid. Where a grid is finer than the other, its positions share one place there.
+
+    Args:
+        pairs: on two grids.
+        grid: (h1, w1).
+        other: (h2, w2); one grid's sides are whole multiples of the other's.
+    """
+    axes = []
+    for own, others in zip(grid, other, strict=True):
+        place = torch.arange(own, device=pairs.device) * others // own
+        steps = torch.arange(others, device=pairs.device) - others // 2
+        axes.append((place[:, None] + steps) % others)
+    rows, columns = axes
+    index = (rows[:, None, :, None] * other[1] + columns[None, :, None, :]).flatten(2).flatten(0, 1)
+    return pairs.gather(2, index.expand(len(pairs), -1, -1))
+
+
 def convolved_correlation(vectors: Tensor, others: Tensor, filters: Tensor, grid: tuple[int, int]) -> Tensor:
     """The 3x3 convolution, zero-padded, of `on_grid(vectors @ others^T, grid)`, without the pairs themselves.
 
@@ -214,7 +235,8 @@ class Regression(nn.Module):
     def __init__(self, config: CrossScaleConfig, reference_grid: int, target_grid: int, points: int) -> None:
         super().__init__()
         self.temperature = config.correlation_temperature
-        self.explicit = config.explicit_correlation or bool(self.temperature)
+        self.relative = config.relative_correlation
+        self.explicit = config.explicit_correlation or bool(self.temperature) or self.relative
         self.reference_branch, reference_side = _branch(config, target_grid**2, reference_grid)
         self.target_branch, target_side = _branch(config, reference_grid**2, target_grid)
         side = max(reference_side, target_side)
@@ -237,6 +259,8 @@ class Regression(nn.Module):
             turned = transposed(pairs)
             if self.temperature:
                 pairs, turned = matches(pairs, self.temperature), matches(turned, self.temperature)
+            if self.relative:
+                pairs, turned = relative(pairs, grid_a, grid_b), relative(turned, grid_b, grid_a)
             one, two = self.reference_branch.of_pairs(pairs, grid_a), self.target_branch.of_pairs(turned, grid_b)
         else:
             one, two = self.reference_branch(a, b, grid_a), self.target_branch(b, a, grid_b)

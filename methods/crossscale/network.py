@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from .. import geometry
 from ..aligner import Alignment, LearnedAligner, has_fast_bfloat16, single_source
 from ..draws import Draws
+from ..errors import InputError
 from ..jnd import jnd_threshold
 from ..transform import warp
 from . import losses
@@ -72,6 +73,10 @@ class CrossScale(LearnedAligner):
         self.backbone = Backbone(config)
         if initialise:
             self.backbone.load_weights(config)
+        if config.freeze_backbone:
+            if initialise and config.backbone_weights is None:
+                raise InputError("freeze_backbone needs a trained backbone; set backbone_weights as well")
+            self.backbone.requires_grad_(False)
         self.matching = MatchingHead(config, self.backbone) if config.head == "matching" else None
         if self.matching is not None:
             return

@@ -17,6 +17,7 @@ from raylign.methods.crossscale.fsc import (
     convolved_correlation,
     correlation,
     on_grid,
+    relative,
     transposed,
     unit_map,
     unit_vectors,
@@ -90,6 +91,39 @@ def test_transposed_pairs_and_their_gradient() -> None:
     assert turned.is_contiguous()
     (gradient,) = torch.autograd.grad((turned * weight).sum(), pairs)
     assert torch.equal(gradient, weight.transpose(1, 2))
+
+
+@pytest.mark.parametrize(("grid", "other"), [((4, 6), (4, 6)), ((4, 6), (2, 3)), ((2, 3), (4, 6))])
+def test_relative_pairs_by_their_definition(grid: tuple[int, int], other: tuple[int, int]) -> None:
+    pairs = features(0, 2, grid[0] * grid[1], other[0] * other[1]).double().requires_grad_()
+    seen = relative(pairs, grid, other)
+    table = pairs.detach().view(2, *grid, *other)
+    for y in range(grid[0]):
+        for x in range(grid[1]):
+            here = (y * other[0] // grid[0], x * other[1] // grid[1])
+            for row in range(other[0]):
+                for column in range(other[1]):
+                    there = (here[0] + row - other[0] // 2) % other[0], (here[1] + column - other[1] // 2) % other[1]
+                    found = seen[:, y * grid[1] + x, row * other[1] + column]
+                    assert torch.equal(found.detach(), table[:, y, x, there[0], there[1]])
+    # Each pair is there once, so its gradient is that of its new place.
+    (gradient,) = torch.autograd.grad((seen * seen.detach()).sum(), pairs)
+    assert torch.equal(gradient, pairs.detach())
+
+
+@pytest.mark.parametrize("module", ["fsc", "cl"])
+def test_relative_correlation_shows_the_same_motion_alike_everywhere(module: str) -> None:
+    network = small_network(correlation=module, relative_correlation=True, **NARROW)
+    units = unit_map(features(0, 1, 128, 12, 12))
+    # Around the rim, so that every position has moved by (2, 1).
+    moved = units.roll((1, 2), dims=(2, 3)).contiguous(memory_format=torch.channels_last)
+    seen: list[torch.Tensor] = []
+    branch = network.intra.reference_branch if module == "fsc" else network.intra.branch
+    branch[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    network.intra(units, moved)
+    best = seen[0].argmax(dim=1)
+    assert best.shape == (1, 12, 12)
+    assert (best == (6 + 1) * 12 + 6 + 2).all()
 
 
 def test_cost_volume_by_its_definition() -> None:

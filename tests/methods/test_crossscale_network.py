@@ -179,6 +179,21 @@ def test_backbone_weights_from_a_file(tmp_path: Path, suffix: str) -> None:
         small_network(backbone="resnet50", backbone_weights=str(path))
 
 
+def test_a_frozen_backbone_leaves_the_heads_to_be_trained(tmp_path: Path) -> None:
+    path = tmp_path / "resnet.pth"
+    torch.save(torchvision.models.resnet18(weights=None).state_dict(), path)
+    network = small_network(backbone_weights=str(path), freeze_backbone=True)
+    network.training_step({name: picture(seed, (96, 96), 2) for seed, name in enumerate(("reference", "source"))})[
+        "loss"
+    ].backward()
+    assert all(weight.grad is None for weight in network.backbone.parameters())
+    assert all(weight.grad is not None for weight in network.coarse.parameters())
+    with pytest.raises(InputError, match="freeze_backbone needs a trained backbone"):
+        small_network(freeze_backbone=True)
+    with pytest.raises(InputError, match="'matching'"):
+        small_network(backbone_weights=str(path), freeze_backbone=True, head="matching", working_size=128)
+
+
 def test_bad_backbone_weights(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is no file"):
         small_network(backbone_weights=str(tmp_path / "nothing.pth"))
