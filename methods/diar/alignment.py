@@ -17,7 +17,7 @@ from .config import DiarInference
 from .descriptors import Descriptors
 from .keypoints import PLAIN, TILTED, even_grey, match_keypoints
 from .matching import Places, describe, mutual_matches, resized
-from .refinement import correlation, refine_homography
+from .refinement import correlation, dominant, refine_homography
 
 LEAST_CONFIDENCE = 0.3
 """Of a pair of frames that is believed; unrelated pictures stay below it."""
@@ -201,7 +201,12 @@ def _judged(a: _Frame, b: _Frame, matches: Matches, scale: float) -> _Pair:
 def _by_keypoints(a: _Frame, b: _Frame, *, tilted: bool) -> tuple[Matches, float]:
     """Matches, and the error in pixels that halves the weight of one."""
     finder = TILTED if tilted else PLAIN
-    return match_keypoints(finder, a.keypoints(tilted=tilted), b.keypoints(tilted=tilted)), KEYPOINT_SCALE
+    planes = match_keypoints(finder, a.keypoints(tilted=tilted), b.keypoints(tilted=tilted))
+    homographies = [plane.homography for plane in planes if plane.homography is not None]
+    if len(homographies) < 2:
+        return planes[0], KEYPOINT_SCALE
+    chosen = dominant(a.picture, b.picture, torch.stack(homographies).to(a.picture.device))
+    return planes[chosen], KEYPOINT_SCALE
 
 
 def _by_descriptors(a: _Frame, b: _Frame, places: Places) -> tuple[Matches, float]:

@@ -24,6 +24,12 @@ CONTRAST = 50.0
 """Grey levels that one standard deviation becomes; 128 is the mean."""
 THRESHOLD = 3.0
 """Pixels up to which a match of keypoints can count as inlier."""
+PLANES = 3
+"""Most planes that are looked for in two pictures."""
+LEFT = 0.1
+"""Share of all matches that has to be left for another plane."""
+FURTHER = 0.25
+"""Least confidence of a further plane; what agrees by chance lies below."""
 
 PLAIN: KeypointAligner = Sift(features=2000)
 TILTED: KeypointAligner = AffineSift(features=300)
@@ -39,9 +45,22 @@ def even_grey(picture: Tensor) -> Grey:
     return Grey(levels.cpu().numpy(), (wanted, size))
 
 
-def match_keypoints(finder: KeypointAligner, a: Keypoints, b: Keypoints) -> Matches:
-    """Matches of the keypoints that `finder` detected in two pictures, in pixels of the pictures."""
+def match_keypoints(finder: KeypointAligner, a: Keypoints, b: Keypoints) -> list[Matches]:
+    """Matches of the keypoints that `finder` detected in two pictures, in pixels of the pictures.
+
+    The first are all; where they agree on a plane, those that do not may agree on another one, and so on. What comes
+    after the first has a homography.
+    """
     if min(len(a.points), len(b.points)) < LEAST_INLIERS:
-        return agree(a.points[:0], b.points[:0], a.sizes, b.sizes, THRESHOLD)
+        return [agree(a.points[:0], b.points[:0], a.sizes, b.sizes, THRESHOLD)]
     pairs = finder.pair(a, b)
-    return agree(a.points[pairs[:, 0]], b.points[pairs[:, 1]], a.sizes, b.sizes, THRESHOLD)
+    rest, found = pairs, list[Matches]()
+    while not found or (len(found) < PLANES and len(rest) >= LEFT * len(pairs)):
+        another = agree(a.points[rest[:, 0]], b.points[rest[:, 1]], a.sizes, b.sizes, THRESHOLD)
+        if found and another.confidence < FURTHER:
+            break
+        found.append(another)
+        if another.homography is None:
+            break
+        rest = rest[~another.inliers]
+    return found

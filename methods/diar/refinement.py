@@ -103,6 +103,24 @@ def correlation(reference: Tensor, source: Tensor, homography: Tensor) -> float:
     return _correlations(_level(luma(reference[None]), luma(source[None])), homography[None])[0]
 
 
+@torch.inference_mode()
+def dominant(reference: Tensor, source: Tensor, homographies: Tensor) -> int:
+    """Which of several homographies the large things of two pictures agree on.
+
+    Behind glass a flat thing and what the glass reflects move differently. The many small edges of branches or of a
+    street outvote the few large letters at full size; seen from afar, the flat thing remains.
+
+    Args:
+        reference: `(3, H, W)`, RGB in [0, 1].
+        source: `(3, h, w)`, RGB in [0, 1].
+        homographies: `(N, 3, 3)`, reference to source.
+    """
+    levels = _levels(reference, source)
+    sizes = levels[0].sizes, levels[-1].sizes
+    correlations = _correlations(levels[-1], torch.stack([_rescaled(each, *sizes) for each in homographies]))
+    return correlations.index(max(correlations))
+
+
 def _levels(reference: Tensor, source: Tensor) -> list[_Level]:
     """The pictures at their sizes and halves of it, finest first."""
     greys = luma(reference[None]), luma(source[None])

@@ -24,7 +24,7 @@ SHOTS = 10
 STAGES: dict[str, tuple[tuple[Any, str], ...]] = {
     "keypoints": ((type(alignment.PLAIN), "detect"), (type(alignment.TILTED), "detect")),
     "descriptors": ((alignment, "describe"),),
-    "matching": ((alignment, "match_keypoints"), (alignment, "mutual_matches"), (alignment, "agree")),
+    "matching": tuple((alignment, name) for name in ("match_keypoints", "mutual_matches", "agree", "dominant")),
     "bundle": ((alignment, "adjust"),),
     "refinement": ((alignment, "refine_homography"),),
     "warp": ((network, "warp"),),

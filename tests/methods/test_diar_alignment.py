@@ -62,6 +62,36 @@ def test_frames_are_found_to_parts_of_a_pixel_and_refining_helps(descriptors: De
     assert float(corner_errors(found, truth[1:]).mean()) < float(corner_errors(rough, truth[1:]).mean())
 
 
+def test_what_glass_reflects_is_not_taken_for_the_flat_thing_behind_it(descriptors: Descriptors) -> None:
+    size = (240, 320)
+    generator = torch.Generator().manual_seed(0)
+    letters = torch.ones(1, 3, 360, 440)
+    for _ in range(60):
+        y, x, height, width = (torch.rand(4, generator=generator) * torch.tensor([340, 420, 40, 40])).int()
+        letters[:, :, y : y + height + 8, x : x + width // 3 + 8] = 0.3 * torch.rand(1, generator=generator)
+    branches = resized(torch.rand(3, 120, 147, generator=generator), (360, 440))[None]
+    # They have most of the keypoints, and 40 % of the picture.
+    branches[:, :, 156:] = 0.5
+    corners = geometry.image_corners(size)[None]
+    place = geometry.homography_from_points(corners, corners + 60)
+    frames, truth = [], []
+    for view in range(3):
+        moves = [12.0 * view * (torch.rand(1, 4, 2, generator=generator, dtype=torch.float64) - 0.5) for _ in range(2)]
+        flat, mirrored = (geometry.homography_from_points(corners, corners + move) for move in moves)
+        mirrored = mirrored @ geometry.homography_from_points(corners, corners + 9.0 * view)
+        layers = [
+            geometry.warp_by_homography(plane, place @ geometry.invert_homography(homography), size)[0][0]
+            for plane, homography in ((letters, flat), (branches, mirrored))
+        ]
+        frames.append(0.65 * layers[0] + 0.35 * layers[1])
+        truth.append(flat[0])
+    found = align_frames(descriptors, frames[0], frames[1:], replace(INFERENCE, side=320))
+    off = geometry.transform_points(found.homographies, corners.expand(2, -1, -1)) - geometry.transform_points(
+        torch.stack(truth[1:]), corners.expand(2, -1, -1)
+    )
+    assert float(off.norm(dim=-1).max()) < 1
+
+
 def test_a_frame_that_does_not_match_the_reference_is_found_through_another(
     descriptors: Descriptors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
