@@ -49,7 +49,7 @@ def _means(plane: Tensor) -> Tensor:
 
 
 def likelihood(reference: Tensor, source: Tensor, positions: Tensor) -> Tensor:
-    """How likely half of the covered reference lies within 1 % of the frame's side of where it belongs, `(B,)`.
+    """How likely the mean end-point error of the visible pixels is below 1.2 % of the frame's side, `(B,)`.
 
     A logistic regression on the mean correlation of windows (`window_correlation`) and on how much of the frame they
     cover, fitted to pairs with known flow; 0 where less than `LEAST_OVERLAP` of the frame shows anything in both.

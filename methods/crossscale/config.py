@@ -15,7 +15,7 @@ COARSE_STRIDE = 16
 
 @dataclass(frozen=True)
 class CrossScaleConfig:
-    """The defaults are the paper's configuration; `linear`, `branch` and `trunk` are layout "F" of docs/methods."""
+    """The defaults are the paper's configuration; `linear`, `branch` and `trunk` are layout F, see `fsc.Regression`."""
 
     backbone: Literal["resnet18", "resnet34", "resnet50"] = "resnet50"
     """Feature extractor, shared by both images: fine features from its layer2, coarse ones from its layer3."""
