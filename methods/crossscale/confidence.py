@@ -18,8 +18,8 @@ WINDOW = 17
 neither light nor parallax decides."""
 LEAST_CONTRAST = 1.0
 """Standard deviation of luma in a window, in grey levels, below which it shows nothing."""
-INTERCEPT, SLOPE, OVERLAP_SLOPE = -6.26, 8.34, -0.15
-"""Of the logistic regression, fitted by tests/benchmarks/fit_confidence.py to 319 answers on collages."""
+INTERCEPT, SLOPE, OVERLAP_SLOPE = -6.97, 10.15, 0.25
+"""Of the logistic regression, fitted by tests/benchmarks/fit_confidence.py to 320 answers on collages."""
 
 
 def window_correlation(reference: Tensor, warped: Tensor, coverage: Tensor) -> tuple[Tensor, Tensor]:
