@@ -118,7 +118,7 @@ def relative(pairs: Tensor, grid: tuple[int, int], other: tuple[int, int]) -> Te
     """Pairs `(B, h1 w1, h2 w2)` whose last axis counts from the place of the first, around the rim; ours.
 
     Entry k of position p becomes the pair of p and of the place that lies as far from p's own in the other grid as
-    entry k lies from the middle of that grid. Where a grid is finer than the other, its positions share one place there.
+    entry k lies from the middle of that grid. Positions of a grid that is finer than the other share a place there.
 
     Args:
         pairs: on two grids.
