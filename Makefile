@@ -81,7 +81,7 @@ crossscale-checkpoint: setup
 		--loop.start-from runs/train/matching/checkpoint --loop.epochs 1 --loop.steps-per-epoch 60 --loop.batch-size 2 \
 		--loop.lr 1e-4
 
-# The numbers of docs/results/crossscale.md; the study alone takes hours or says little. What is rendered or trained already is kept.
+# The numbers of docs/results/crossscale.md; the study alone takes 45 minutes. What is rendered or trained already is kept.
 crossscale: crossscale-checkpoint board-parallax
 	$(BIN)/raylign evaluate --data $(BOARD)/parallax --name crossscale-parallax --methods sift sift-mesh \
 		$(PASSES)
