@@ -28,8 +28,8 @@ class CrossScaleConfig:
     then costs a fraction."""
     norm: Literal["auto", "batch", "frozen"] = "auto"
     """BatchNorm of the backbone: 'batch' trains it and its statistics, 'frozen' keeps the given statistics, which
-    small batches would spoil; 'auto' is 'frozen' with backbone weights and 'batch' without, where there are no
-    statistics worth keeping."""
+    small batches would spoil; 'auto' is 'frozen' with backbone weights or a frozen backbone and 'batch' without, where
+    there are no statistics worth keeping."""
     input_norm: Literal["imagenet", "picture"] = "imagenet"
     """What the backbone's input is normalised by: 'imagenet' by the mean and deviation that pretrained weights know,
     'picture' by those of each picture and channel. Our option, for training from scratch: features of an untrained
@@ -122,13 +122,16 @@ class CrossScaleConfig:
             raise InputError("guided needs the known homographies; set supervision to more than 0 as well")
         if self.freeze_backbone and self.head == "matching":
             raise InputError("freeze_backbone leaves the head 'matching' next to nothing; set head to 'regression'")
+        if self.freeze_backbone and self.norm == "batch":
+            raise InputError("norm batch would change what freeze_backbone keeps; leave norm at auto")
         if self.smallest_map < 1:
             raise InputError(f"smallest_map must be at least 1, not {self.smallest_map}")
 
     @property
     def frozen_norm(self) -> bool:
         """Whether the backbone's BatchNorm keeps its statistics and its affine part."""
-        return self.norm == "frozen" or (self.norm == "auto" and self.backbone_weights is not None)
+        given = self.freeze_backbone or self.backbone_weights is not None
+        return self.norm == "frozen" or (self.norm == "auto" and given)
 
 
 @dataclass(frozen=True)

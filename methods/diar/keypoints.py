@@ -29,7 +29,7 @@ PLANES = 3
 LEFT = 0.1
 """Share of all matches that has to be left for another plane."""
 FURTHER = 0.25
-"""Least confidence of a further plane; what agrees by chance lies below."""
+"""Least confidence of a further plane; what agreed by chance on photographs of one plane had 0.18 and 0.24."""
 
 PLAIN: KeypointAligner = Sift(features=2000)
 TILTED: KeypointAligner = AffineSift(features=300)

@@ -160,6 +160,10 @@ def test_normalisation_follows_the_weights() -> None:
     assert not CrossScaleConfig().frozen_norm
     assert CrossScaleConfig(backbone_weights="imagenet").frozen_norm
     assert not CrossScaleConfig(backbone_weights="imagenet", norm="batch").frozen_norm
+    # Also where the weights come from a checkpoint that the training starts from.
+    assert CrossScaleConfig(freeze_backbone=True).frozen_norm
+    with pytest.raises(InputError, match="leave norm at auto"):
+        CrossScaleConfig(freeze_backbone=True, norm="batch")
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
