@@ -1,7 +1,8 @@
 """Published weights: from a local file or, where asked for, by the download of the library. Nothing is ever unpickled.
 
 A method with published weights takes the keywords `weights: str | Path | None = None, pretrained: bool = False`, is an
-`nn.Module`, and fills its network by `load_published`; its line in the registry says `published_weights=True`.
+`nn.Module`, and fills its network by `load_published`, or by `state_dict` and `fit`; its line in the registry says
+`published_weights=True`.
 """
 
 from __future__ import annotations
@@ -25,9 +26,7 @@ TORCH_SUFFIXES = (".pth", ".pt", ".ckpt")
 """Names of files that torch saved; only their tensors are read."""
 
 
-def load_published(
-    model: nn.Module, method: str, *, weights: str | Path | None, pretrained: bool, url: str, prefix: str = ""
-) -> None:
+def load_published(model: nn.Module, method: str, *, weights: str | Path | None, pretrained: bool, url: str) -> None:
     """Fill a network with published weights and put it into evaluation mode.
 
     Args:
@@ -36,14 +35,12 @@ def load_published(
         weights: see `state_dict`.
         pretrained: see `state_dict`.
         url: see `state_dict`.
-        prefix: what the names of the published tensors may begin with and those of the network do not.
 
     Raises:
         MissingWeightsError: neither a file nor the download was asked for.
         InputError: no weights are to be had there, or they do not fit the network.
     """
-    found = state_dict(method, weights, pretrained, url)
-    fit(model, {name.removeprefix(prefix): tensor for name, tensor in found.items()}, method)
+    fit(model, state_dict(method, weights, pretrained, url), method)
     model.eval()
 
 

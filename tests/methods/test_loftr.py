@@ -15,9 +15,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from raylign import methods
-from raylign.methods.classical.loftr import URL, Loftr, working_size
+from raylign.methods.classical.loftr import URL, Loftr, loftr_network, working_size
 from raylign.methods.errors import InputError
 from raylign.platform.cli import main
+from tests.benchmarks.train_loftr import losses, true_matches
 from tests.methods.published import loftr_weights, no_network
 from tests.methods.test_classical import sharp_picture
 
@@ -65,6 +66,57 @@ def test_weights_of_another_network(tmp_path: Path) -> None:
     save_file(nn.Linear(2, 2).state_dict(), tmp_path / "w.safetensors")
     with pytest.raises(InputError, match=r"no weights of 'loftr'.* missing .* unknown"):
         Loftr(weights=tmp_path / "w.safetensors")
+
+
+def test_a_network_of_other_widths_is_told_by_its_tensors(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    content = loftr_network((16, 24, 32), 4).state_dict()
+    save_file(content, tmp_path / "narrow.safetensors")
+    aligner = Loftr(weights=tmp_path / "narrow.safetensors", least_score=0.0)
+    found = aligner.network.state_dict()
+    assert found.keys() == content.keys()
+    assert all(torch.equal(found[name], content[name]) for name in content)
+    whole = picture(0, (96, 128))
+    assert len(aligner.matches(whole[:, :, :120], whole[:, 8:, 16:]).reference) > 0
+
+
+def test_a_least_size_above_the_largest_is_refused(weights: Path) -> None:
+    with pytest.raises(InputError, match=r"min_side \(200\) must not exceed max_side \(96\)"):
+        Loftr(weights=weights, max_side=96, min_side=200)
+
+
+def test_true_matches_of_a_training() -> None:
+    """Cells meet where the homography leads, and the rest of the way is told."""
+    homography = torch.tensor([[[1.0, 0, 9], [0, 1, -16], [0, 0, 1]]], dtype=torch.float64)
+    pair, first, second, offset = true_matches(homography.expand(2, 3, 3), 64)
+    # One cell to the right and a pixel, two up: 7 columns and 6 rows of 8 are left.
+    assert torch.bincount(pair).tolist() == [42, 42]
+    assert torch.equal(first % 8 + 1, second % 8)
+    assert torch.equal(first // 8 - 2, second // 8)
+    assert torch.equal(offset, torch.tensor([1.0, 0.0]).expand(84, 2))
+    turned = torch.tensor([[[-1.0, 0, 56], [0, -1, 56], [0, 0, 1]]], dtype=torch.float64)
+    pair, first, second, offset = true_matches(turned, 64)
+    # Points 8x - 0.5 are turned about the middle of the picture, (28, 28).
+    assert torch.equal(second, 63 - first)
+    assert torch.equal(offset, torch.tensor([1.0, 1.0]).expand(64, 2))
+
+
+def test_the_losses_fall_to_what_the_true_matches_ask() -> None:
+    """A few steps on one pair, whose matches are known, bring both losses down."""
+    torch.manual_seed(0)
+    network = loftr_network((16, 16, 32), 2)
+    view = torch.rand(1, 3, 24, 24).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    batch = {"reference_input": view, "source_input": view.roll(8, -1)}
+    batch["homography"] = torch.tensor([[[1.0, 0, 8], [0, 1, 0], [0, 0, 1]]], dtype=torch.float64)
+    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
+    told = []
+    for _ in range(30):
+        both = torch.stack(losses(network, batch))
+        optimizer.zero_grad()
+        both.sum().backward()
+        optimizer.step()
+        told.append(both.detach())
+    assert (torch.stack(told[-3:]).mean(0) < 0.7 * told[0]).all(), told[::5]
 
 
 def test_matches_are_those_of_kornia(eager: Loftr) -> None:
