@@ -153,7 +153,8 @@ def validated(weights: str, data: str, side: int, min_side: int) -> str:
         error = homography_metrics(homography, true, (side, side))["corner_error"]
         found.append(error if confidence > 0 else math.inf)
     areas = " ".join(f"AUC@{limit} {curve_area(found, limit):.3f}" for limit in (3, 5, 10))
-    return f"{data} at {side} px, min_side {min_side}: {len(found)} pairs, {sum(map(math.isinf, found))} without an answer, {areas}"
+    lost = sum(map(math.isinf, found))
+    return f"{data} at {side} px, min_side {min_side}: {len(found)} pairs, {lost} without an answer, {areas}"
 
 
 def main() -> None:
@@ -161,14 +162,9 @@ def main() -> None:
     out, steps, *datasets = sys.argv[1:]
     save_file({name: value.contiguous() for name, value in trained(int(steps), datasets).state_dict().items()}, out)
     for data in datasets:
-        for side, min_side in (
-            (SIDE, 0),
-            (SIDE, 2 * SIDE),
-            (EARLY_SIDE, 0),
-            (EARLY_SIDE, SIDE),
-            (EARLY_SIDE, 2 * SIDE),
-        ):
-            print(validated(out, data, side, min_side), flush=True)
+        for side in (EARLY_SIDE, SIDE):
+            for enlarged in (0, SIDE, 2 * SIDE):
+                print(validated(out, data, side, enlarged), flush=True)
 
 
 if __name__ == "__main__":
