@@ -22,7 +22,7 @@ DIAR := runs/diar
 SHOTS := --size 96 --scene.samples 8 --scene.denoise
 
 .PHONY: setup lock demo boards leaderboard crossscale crossscale-checkpoint diar diar-networks diar-checkpoint dmaligner \
-	dmaligner-checkpoint adm adm-checkpoint test test-slow bench lint format clean
+	dmaligner-checkpoint adm adm-checkpoint loftr loftr-checkpoint test test-slow bench lint format clean
 
 setup: $(STAMP)
 
@@ -189,6 +189,21 @@ adm-checkpoint: setup
 	$(BIN)/raylign render fundus --scenes 320 --size 256 --seed 31 --val-fraction 0.1 --test-fraction 0 \
 		--scene.share-wide 0.6 --scene.share-much 0.2 --scene.share-little 0.15 --scene.share-later 0.05 --out $(EYES)/eyes
 	$(BIN)/raylign train adm --name adm $(REGISTERING) --loop.epochs 20 --loop.steps-per-epoch 80
+
+# The numbers of docs/results/loftr.md. What is rendered or trained already is kept.
+LOFTR := --weights loftr=runs/train/loftr.safetensors
+loftr: loftr-checkpoint board-parallax board-dsia board-fundus
+	$(BIN)/raylign evaluate --data $(addprefix $(BOARD)/,parallax dsia fundus) --name loftr $(LOFTR) \
+		--methods identity sift affine-sift orb dis-flow loftr --markdown docs/results/loftr.md
+	$(BIN)/raylign evaluate --data $(DIAR)/misaligned --tasks pair --name loftr-sets --gallery 0 $(LOFTR) \
+		--methods sift loftr
+	$(if $(PICTURES),$(BIN)/raylign evaluate --data $(PICTURES)#A --name loftr-photographs --gallery 0 $(LOFTR) \
+		--methods sift affine-sift loftr)
+
+# A narrow LoFTR, for where its published weights are not at hand: 50 minutes on the data of three methods.
+loftr-checkpoint: crossscale-checkpoint diar-checkpoint adm-checkpoint
+	test -f runs/train/loftr.safetensors || $(BIN)/python -m tests.benchmarks.train_loftr \
+		runs/train/loftr.safetensors 2400 $(STUDY)/collage $(DIAR)/train $(EYES)/eyes
 
 # Most tests are of one thread: two processes share them, file by file.
 test: setup

@@ -14,7 +14,6 @@ from kornia.feature.loftr.loftr import default_cfg
 from torch import Tensor, nn
 
 from .. import geometry
-from ..errors import InputError
 from ..weights import fit, state_dict
 from .keypoints import Matches, MatchingAligner, agree
 
@@ -42,8 +41,8 @@ class Loftr(nn.Module, MatchingAligner):
         weights: file with the weights: safetensors, or a state dict saved by torch.
         pretrained: take the weights from torch's cache, or download them there first.
         max_side: larger pictures are reduced to this length in pixels.
-        min_side: smaller pictures are enlarged until their longer side has this length in pixels; its cells of 8 pixels
-            are coarse in small ones.
+        min_side: smaller pictures are enlarged until their longer side has this length in pixels, or `max_side` if that
+            is less: cells of 8 pixels are coarse in them. Chosen on validation pairs, docs/results/loftr.md.
         least_score: coarse matching score in [0, 1] above which a match counts.
         threshold: reprojection error in pixels of the reduced pictures up to which a match can count as inlier.
 
@@ -60,13 +59,11 @@ class Loftr(nn.Module, MatchingAligner):
         weights: str | Path | None = None,
         pretrained: bool = False,
         max_side: int = 640,
-        min_side: int = 0,
+        min_side: int = 384,
         least_score: float = 0.2,
         threshold: float = 3.0,
     ) -> None:
         super().__init__()
-        if min_side > max_side:
-            raise InputError(f"'loftr': min_side ({min_side}) must not exceed max_side ({max_side})")
         published = state_dict(self.name, weights, pretrained, URL)
         found = {name.removeprefix("matcher."): tensor for name, tensor in published.items()}
         self.network = loftr_network(*_extent(found))

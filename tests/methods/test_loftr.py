@@ -33,7 +33,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def eager(weights: Path) -> Loftr:
     """Takes the matches of a random network, which have tiny scores."""
-    return Loftr(weights=weights, least_score=0.0)
+    return Loftr(weights=weights, least_score=0.0, min_side=0)
 
 
 def picture(seed: int, size: tuple[int, int]) -> Tensor:
@@ -72,17 +72,12 @@ def test_a_network_of_other_widths_is_told_by_its_tensors(tmp_path: Path) -> Non
     torch.manual_seed(1)
     content = loftr_network((16, 24, 32), 4).state_dict()
     save_file(content, tmp_path / "narrow.safetensors")
-    aligner = Loftr(weights=tmp_path / "narrow.safetensors", least_score=0.0)
+    aligner = Loftr(weights=tmp_path / "narrow.safetensors", least_score=0.0, min_side=0)
     found = aligner.network.state_dict()
     assert found.keys() == content.keys()
     assert all(torch.equal(found[name], content[name]) for name in content)
     whole = picture(0, (96, 128))
     assert len(aligner.matches(whole[:, :, :120], whole[:, 8:, 16:]).reference) > 0
-
-
-def test_a_least_size_above_the_largest_is_refused(weights: Path) -> None:
-    with pytest.raises(InputError, match=r"min_side \(200\) must not exceed max_side \(96\)"):
-        Loftr(weights=weights, max_side=96, min_side=200)
 
 
 def test_true_matches_of_a_training() -> None:
@@ -215,6 +210,13 @@ def test_align_keeps_the_contract(perfect: Loftr) -> None:
 )
 def test_working_sizes(size: tuple[int, int], expected: tuple[int, int]) -> None:
     assert working_size(size, 640) == expected
+
+
+def test_small_pictures_are_enlarged() -> None:
+    assert working_size((96, 72), 640, 384) == (384, 288)
+    assert working_size((400, 300), 640, 384) == (400, 304)
+    assert working_size((3000, 4000), 640, 384) == (480, 640)
+    assert working_size((96, 96), 200, 384) == (200, 200)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (8, 8), (1, 60), (40, 40)])
