@@ -195,7 +195,7 @@ LOFTR := --weights loftr=runs/train/loftr.safetensors
 loftr: loftr-checkpoint board-parallax board-dsia board-fundus
 	$(BIN)/raylign evaluate --data $(addprefix $(BOARD)/,parallax dsia fundus) --name loftr $(LOFTR) \
 		--methods identity sift affine-sift orb dis-flow loftr --markdown docs/results/loftr.md
-	$(BIN)/raylign evaluate --data $(DIAR)/misaligned --tasks pair --name loftr-sets --gallery 0 $(LOFTR) \
+	$(BIN)/raylign evaluate --data $(DIAR)/misaligned --tasks pair --limit 800 --name loftr-sets --gallery 0 $(LOFTR) \
 		--methods sift loftr
 	$(if $(PICTURES),$(BIN)/raylign evaluate --data $(PICTURES)#A --name loftr-photographs --gallery 0 $(LOFTR) \
 		--methods sift affine-sift loftr)
