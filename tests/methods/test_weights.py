@@ -58,9 +58,9 @@ def test_a_local_file(tmp_path: Path, name: str, given: type) -> None:
 
 def test_the_network_is_filled_and_ready(tmp_path: Path) -> None:
     published = network(1)
-    torch.save({f"matcher.{name}": tensor for name, tensor in published.state_dict().items()}, tmp_path / "w.pth")
+    torch.save(published.state_dict(), tmp_path / "w.pth")
     model = network(2)
-    load_published(model, "net", weights=tmp_path / "w.pth", pretrained=False, url=URL, prefix="matcher.")
+    load_published(model, "net", weights=tmp_path / "w.pth", pretrained=False, url=URL)
     assert same(model.state_dict(), published.state_dict())
     assert not model.training
 
