@@ -22,7 +22,8 @@ DIAR := runs/diar
 SHOTS := --size 96 --scene.samples 8 --scene.denoise
 
 .PHONY: setup lock demo boards leaderboard crossscale crossscale-checkpoint diar diar-networks diar-checkpoint dmaligner \
-	dmaligner-checkpoint adm adm-checkpoint loftr loftr-checkpoint test test-slow bench lint format clean
+	dmaligner-checkpoint adm adm-checkpoint loftr loftr-checkpoint collage shots misaligned eyes test \
+	test-slow bench lint format clean
 
 setup: $(STAMP)
 
@@ -73,13 +74,15 @@ MATCHING := --data $(STUDY)/collage --loop.schedule cosine --loop.warmup-steps 4
 	--augment.same-frame-probability 1 --augment.view-probability 1 --augment.shift 0.2 --augment.zoom 0.5 0.9 \
 	--augment.colour 0.2 --augment.contrast 0.3 --augment.gamma 0.3 --augment.blur 1 --augment.noise 0.03 \
 	--augment.jpeg 50 --augment.flip 0.5 --backend plain --resume
-crossscale-checkpoint: setup
-	$(BIN)/raylign render collage --scenes 2600 --size 320 --seed 11 --out $(STUDY)/collage --val-fraction 0.05 --test-fraction 0.05
+crossscale-checkpoint: collage
 	$(BIN)/raylign train crossscale --name matching $(MATCHING) --model.working-size 192 \
 		--loop.epochs 10 --loop.steps-per-epoch 130 --loop.batch-size 8 --loop.lr 1e-3 --loop.val-every 2
 	$(BIN)/raylign train crossscale --name matching-512 $(MATCHING) --model.working-size 512 --model.mesh 25 25 \
 		--loop.start-from runs/train/matching/checkpoint --loop.epochs 1 --loop.steps-per-epoch 60 --loop.batch-size 2 \
 		--loop.lr 1e-4
+
+collage: setup
+	$(BIN)/raylign render collage --scenes 2600 --size 320 --seed 11 --out $(STUDY)/collage --val-fraction 0.05 --test-fraction 0.05
 
 # The numbers of docs/results/crossscale.md; the study alone takes 45 minutes. What is rendered or trained already is kept.
 crossscale: crossscale-checkpoint board-parallax
@@ -99,9 +102,7 @@ DIAR_TRAIN := --data $(DIAR)/train --backend plain --resume --model.descriptor-s
 DIAR_COMPARED := $(DIAR_TRAIN) --model.descriptors runs/train/diar/checkpoint
 CLASSICAL_SETS := mean median weiss rpca
 DIAR_NETWORKS := diar-deepsets diar-average diar-softmax-1 diar-softmax-2 diar-softmax-3 diar
-diar: diar-networks
-	$(BIN)/raylign render sidar --scenes 101 --scene.frames 50 --seed 22 --val-fraction 0 --test-fraction 0.99 \
-		--shard-size 4 --out $(DIAR)/misaligned $(SHOTS)
+diar: diar-networks misaligned
 	$(BIN)/raylign render sidar --scenes 101 --scene.frames 50 --seed 23 --scene.aligned --val-fraction 0 \
 		--test-fraction 0.99 --shard-size 4 --out $(DIAR)/aligned $(SHOTS)
 	$(BIN)/raylign evaluate --data $(DIAR)/aligned --tasks aligned --lengths 1 2 5 10 20 50 --name diar-aligned \
@@ -119,6 +120,10 @@ diar: diar-networks
 	$(if $(PICTURES),$(BIN)/raylign evaluate --data $(PICTURES)#A --name diar-photographs \
 		--methods sift affine-sift diar 'diar[refine=false]')
 
+misaligned: setup
+	$(BIN)/raylign render sidar --scenes 101 --scene.frames 50 --seed 22 --val-fraction 0 --test-fraction 0.99 \
+		--shard-size 4 --out $(DIAR)/misaligned $(SHOTS)
+
 diar-networks: diar-checkpoint
 	$(BIN)/raylign train diar --name diar-deepsets $(DIAR_COMPARED) --model.aggregation deepsets
 	$(BIN)/raylign train diar --name diar-average $(DIAR_COMPARED) --model.aggregation average
@@ -128,10 +133,12 @@ diar-networks: diar-checkpoint
 	$(BIN)/raylign train diar --name diar-softmax-3 $(DIAR_COMPARED) --model.aggregation softmax \
 		--model.temporal-window 3
 
-# The restoring network of the tables.
-diar-checkpoint: setup
+shots: setup
 	$(BIN)/raylign render sidar --scenes 420 --seed 21 --scene.aligned --val-fraction 0.05 --test-fraction 0 \
 		--out $(DIAR)/train $(SHOTS)
+
+# The restoring network of the tables.
+diar-checkpoint: shots
 	$(BIN)/raylign train diar --name diar-softmax-1-picture $(DIAR_TRAIN) --model.aggregation softmax --model.skip picture
 	$(BIN)/raylign train diar --name diar --data $(DIAR)/train --backend plain --resume \
 		--loop.start-from runs/train/diar-softmax-1-picture/checkpoint --model.descriptor-share 1 --model.width 32 \
@@ -185,14 +192,16 @@ adm: adm-checkpoint board-fundus
 		--json $(EYES)/degraded.json
 	$(BIN)/raylign study docs/studies/adm.yaml --markdown docs/results/adm-study.md
 
-adm-checkpoint: setup
+adm-checkpoint: eyes
+	$(BIN)/raylign train adm --name adm $(REGISTERING) --loop.epochs 20 --loop.steps-per-epoch 80
+
+eyes: setup
 	$(BIN)/raylign render fundus --scenes 320 --size 256 --seed 31 --val-fraction 0.1 --test-fraction 0 \
 		--scene.share-wide 0.6 --scene.share-much 0.2 --scene.share-little 0.15 --scene.share-later 0.05 --out $(EYES)/eyes
-	$(BIN)/raylign train adm --name adm $(REGISTERING) --loop.epochs 20 --loop.steps-per-epoch 80
 
 # The numbers of docs/results/loftr.md. What is rendered or trained already is kept.
 LOFTR := --weights loftr=runs/train/loftr.safetensors
-loftr: loftr-checkpoint board-parallax board-dsia board-fundus
+loftr: loftr-checkpoint misaligned board-parallax board-dsia board-fundus
 	$(BIN)/raylign evaluate --data $(addprefix $(BOARD)/,parallax dsia fundus) --name loftr $(LOFTR) \
 		--methods identity sift affine-sift orb dis-flow loftr --markdown docs/results/loftr.md
 	$(BIN)/raylign evaluate --data $(DIAR)/misaligned --tasks pair --limit 800 --name loftr-sets --gallery 0 $(LOFTR) \
@@ -201,7 +210,7 @@ loftr: loftr-checkpoint board-parallax board-dsia board-fundus
 		--methods sift affine-sift loftr)
 
 # A narrow LoFTR, for where its published weights are not at hand: 50 minutes on the data of three methods.
-loftr-checkpoint: crossscale-checkpoint diar-checkpoint adm-checkpoint
+loftr-checkpoint: collage shots eyes
 	test -f runs/train/loftr.safetensors || $(BIN)/python -m tests.benchmarks.train_loftr \
 		runs/train/loftr.safetensors 2400 $(STUDY)/collage $(DIAR)/train $(EYES)/eyes
 

@@ -4,8 +4,8 @@
 
 One step after the other takes a batch of the next dataset, with the losses of Sun et al. (2021) and of their released
 code: focal on the dual softmax at the true coarse matches, squared distance weighted by the spread of the heatmap at
-the fine ones. What comes out is that architecture at a hundredth of its training and a third of its width, and is to be
-named so: it is not the published LoFTR. At the end the validation pairs of each dataset are aligned with it.
+the fine ones. What comes out is that architecture at a quarter to a half of its width after a short training, and is to
+be named so: it is not the published LoFTR. At the end the validation pairs of each dataset are aligned with it.
 """
 
 from __future__ import annotations
