@@ -64,6 +64,10 @@ class DmAlignerConfig:
     """'flow' also shows the denoiser the source as optical flow (DIS) brings it to the reference, and where that flow
     agrees there and back; 'plane' besides as the homography brings it that most of the flow follows, which leaves what
     moves where the source has it. Our options; 'none' is the paper."""
+    copies: bool = False
+    """The denoiser also says, at each latent, how much of the reference's and of each warped source's latent is taken
+    over, and what is added to that; so it need not draw what one of them shows. Our option, for `prediction="sample"`
+    with a `geometry`; the paper draws everything."""
     channels: int = 96
     """Channels of the denoiser at full latent resolution."""
     multipliers: tuple[int, ...] = (1, 2, 4, 4)
@@ -129,15 +133,31 @@ class DmAlignerConfig:
             raise InputError(f"attention_levels must be 0 to {len(self.multipliers)}, not {self.attention_levels}")
         if not 0 < self.beta_start <= self.beta_end < 1:
             raise InputError(f"0 < beta_start <= beta_end < 1 must hold, not {self.beta_start} and {self.beta_end}")
+        if self.copies and (self.prediction != "sample" or self.geometry == "none"):
+            raise InputError("copies needs prediction 'sample' and geometry 'flow' or 'plane'")
         if self.vae is None and self.vae_share + self.student_share >= 1:
             raise InputError("vae_share and student_share leave nothing for the diffusion; lower one of them")
 
     @property
     def condition_channels(self) -> int:
         """Channels that the denoiser sees beside the noisy latent: both latents, their fusion, the warped source."""
-        fused = self.latent_channels if self.dmp == "correlation" else 0
-        warped = {"none": 0, "flow": self.latent_channels + 1, "plane": 2 * self.latent_channels + 1}[self.geometry]
-        return 2 * self.latent_channels + fused + warped
+        agreement = 0 if self.geometry == "none" else 1
+        return self._warped_from + self._warpings * self.latent_channels + agreement
+
+    @property
+    def copied_from(self) -> tuple[int, ...]:
+        """The channel of the condition at which each latent begins that `copies` may take over."""
+        if not self.copies:
+            return ()
+        return 0, *(self._warped_from + number * self.latent_channels for number in range(self._warpings))
+
+    @property
+    def _warped_from(self) -> int:
+        return (3 if self.dmp == "correlation" else 2) * self.latent_channels
+
+    @property
+    def _warpings(self) -> int:
+        return {"none": 0, "flow": 1, "plane": 2}[self.geometry]
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,7 @@ class Denoiser(ModelMixin, ConfigMixin):
         blocks: residual blocks at each resolution.
         attention_levels: lowest resolutions with self-attention.
         features_mask: read a mask of what moves from the decoder's features and strengthen those that it shows.
+        copied_from: the channel of the condition at which each latent begins that may be taken over.
     """
 
     _supports_gradient_checkpointing = True
@@ -90,6 +91,7 @@ class Denoiser(ModelMixin, ConfigMixin):
         blocks: int = 2,
         attention_levels: int = 2,
         features_mask: bool = False,
+        copied_from: Sequence[int] = (),
     ) -> None:
         super().__init__()
         widths = [channels * multiplier for multiplier in multipliers]
@@ -140,13 +142,16 @@ class Denoiser(ModelMixin, ConfigMixin):
         self.mask_head = MaskHead(widths[::-1]) if features_mask else None
         self.conv_norm_out = nn.GroupNorm(groups, channels, eps=NORM_EPSILON)
         self.conv_act = nn.SiLU()
-        self.conv_out = nn.Conv2d(channels, latent_channels, 3, padding=1)
+        self.latent_channels, self.copied_from = latent_channels, tuple(copied_from)
+        shares = len(self.copied_from) + 1 if self.copied_from else 0
+        self.conv_out = nn.Conv2d(channels, latent_channels + shares, 3, padding=1)
 
     def forward(self, noisy: Tensor, timesteps: Tensor, condition: Tensor) -> Denoised:
         """What the network makes of a noisy latent.
 
         With `features_mask` the normalised features of the last block are multiplied by 1 + the mask's probability
-        before the output convolution.
+        before the output convolution. With `copied_from` the prediction is what the last layer draws plus a weighted
+        sum of those latents; the weights at each place, and one more for none of them, are positive and sum to 1.
 
         Args:
             noisy: `(B, C, h, w)`, any h and w; the borders are repeated up to what the levels need.
@@ -173,7 +178,13 @@ class Denoiser(ModelMixin, ConfigMixin):
             logits = self.mask_head(features)
             hidden = hidden * (1 + logits.sigmoid())
             logits = logits[..., :height, :width]
-        return Denoised(self.conv_out(hidden)[..., :height, :width], logits)
+        told = self.conv_out(hidden)[..., :height, :width]
+        prediction = told[:, : self.latent_channels]
+        if self.copied_from:
+            shares = told[:, self.latent_channels :].softmax(dim=1)
+            for share, start in zip(shares.split(1, dim=1)[:-1], self.copied_from, strict=True):
+                prediction = prediction + share * condition[:, start : start + self.latent_channels]
+        return Denoised(prediction, logits)
 
 
 def denoiser_of(config: DmAlignerConfig) -> Denoiser:
@@ -186,4 +197,5 @@ def denoiser_of(config: DmAlignerConfig) -> Denoiser:
         blocks=config.blocks,
         attention_levels=config.attention_levels,
         features_mask=config.dmp == "features",
+        copied_from=config.copied_from,
     )

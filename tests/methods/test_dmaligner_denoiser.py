@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from raylign.methods.dmaligner.config import DmAlignerConfig
 from raylign.methods.dmaligner.denoiser import Denoiser, MaskHead, denoiser_of
+from raylign.methods.errors import InputError
 
 TINY: dict[str, Any] = {"channels": 16, "multipliers": (1, 2, 2), "blocks": 1, "attention_levels": 2}
 """Three levels, so that a side is filled up to a multiple of 4."""
@@ -75,6 +76,33 @@ def test_input_channels(dmp: str, geometry: str, channels: int) -> None:
     noisy, timesteps, condition = inputs(config, (4, 4))
     assert noisy.shape[1] + condition.shape[1] == channels
     denoiser(noisy, timesteps, condition)
+
+
+@pytest.mark.parametrize(("dmp", "starts"), [("correlation", (0, 12, 16)), ("none", (0, 8, 12))])
+@torch.no_grad()
+def test_copies_are_taken_from_the_reference_and_the_warped_sources(dmp: str, starts: tuple[int, ...]) -> None:
+    denoiser, config = tiny(dmp=dmp, geometry="plane", copies=True)
+    noisy, timesteps, condition = inputs(config, (5, 7))
+    wanted = [condition[:, start : start + 4] for start in starts]
+    bias = denoiser.conv_out.bias
+    assert bias is not None
+    denoiser.conv_out.weight.zero_()
+    for number in range(4):
+        bias.zero_()
+        bias[:4] = torch.tensor([1.0, 2.0, 3.0, 4.0])
+        bias[4 + number] = 1e4
+        # The last share is that of none of them.
+        expected = bias[:4, None, None] + (wanted[number] if number < 3 else torch.zeros(2, 4, 5, 7))
+        torch.testing.assert_close(denoiser(noisy, timesteps, condition).prediction, expected)
+    bias.zero_()
+    expected = torch.stack(wanted).sum(dim=0) / 4
+    torch.testing.assert_close(denoiser(noisy, timesteps, condition).prediction, expected)
+
+
+@pytest.mark.parametrize("wrong", [{"geometry": "none"}, {"geometry": "flow", "prediction": "epsilon"}])
+def test_copies_need_something_to_copy(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="copies needs prediction 'sample' and geometry"):
+        tiny(copies=True, **wrong)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 7), (8, 3)])

@@ -110,14 +110,16 @@ def test_both_readings_learn(reading: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dmp", "geometry", "loss"),
+    ("dmp", "geometry", "loss", "copies"),
     [
-        *itertools.product(("correlation", "features", "none"), ("none", "flow"), ("latent", "picture")),
-        ("correlation", "plane", "latent"),
+        *itertools.product(("correlation", "features", "none"), ("none", "flow"), ("latent", "picture"), (False,)),
+        ("correlation", "plane", "latent", False),
+        ("features", "flow", "picture", True),
+        ("correlation", "plane", "latent", True),
     ],
 )
-def test_every_choice_trains(dmp: str, geometry: str, loss: str) -> None:
-    model = small_aligner(dmp=dmp, geometry=geometry, loss=loss, min_snr=5.0).train()
+def test_every_choice_trains(dmp: str, geometry: str, loss: str, copies: bool) -> None:
+    model = small_aligner(dmp=dmp, geometry=geometry, loss=loss, copies=copies, min_snr=5.0).train()
     model.enter_stage("diffusion")
     found = model.training_step(moving_batch())
     assert all(value.isfinite() and value.shape == () for value in found.values())

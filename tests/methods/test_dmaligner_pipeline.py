@@ -14,7 +14,12 @@ from raylign.methods.dmaligner import DmAligner, DmAlignerInference
 from raylign.methods.dmaligner.pipeline import DmAlignerPipeline
 from tests.methods.dmaligner_small import AUTHORS, SOURCE, moving_batch, small_aligner, train_stage
 
-VARIANTS: list[dict[str, Any]] = [AUTHORS, {**SOURCE, "student_share": 0.2}, {"dmp": "none", "geometry": "flow"}]
+VARIANTS: list[dict[str, Any]] = [
+    AUTHORS,
+    {**SOURCE, "student_share": 0.2},
+    {"dmp": "none", "geometry": "flow"},
+    {"geometry": "plane", "copies": True},
+]
 
 
 def trained(variant: dict[str, Any]) -> DmAligner:
