@@ -22,8 +22,8 @@ DIAR := runs/diar
 SHOTS := --size 96 --scene.samples 8 --scene.denoise
 
 .PHONY: setup lock demo boards leaderboard crossscale crossscale-checkpoint diar diar-networks diar-checkpoint dmaligner \
-	dmaligner-checkpoint adm adm-checkpoint loftr loftr-checkpoint collage shots misaligned eyes test \
-	test-slow bench lint format clean
+	dmaligner-vae dmaligner-checkpoint adm adm-checkpoint loftr loftr-checkpoint collage shots misaligned people still \
+	eyes test test-slow bench lint format clean
 
 setup: $(STAMP)
 
@@ -146,27 +146,38 @@ diar-checkpoint: shots
 		--loop.lr 1e-3 --loop.val-every 3 --loop.val-pairs 4 --loop.val-pictures 4 --augment.flip 0.5 \
 		--augment.colour 0.2 --augment.contrast 0.3 --augment.gamma 0.3 --augment.blur 1 --augment.noise 0.03
 
-# The network of the tables that draws views: trained on crops of 96 px at the pictures' own scale.
+# The networks of the tables that draw views: trained on crops of 96 px at the pictures' own scale.
 DRAWING := --data $(DYNAMIC)/people --loop.schedule cosine --loop.warmup-steps 100 --loop.weight-decay 0.01 --loop.ema 0.999 \
 	--loop.batch-size 8 --loop.lr 1e-3 --loop.val-pairs 16 --loop.val-every 3 --augment.view-probability 1 \
 	--augment.same-frame-probability 0 --augment.zoom 0.375 0.5 --augment.shift 0.02 --augment.brightness 0.2 \
-	--augment.colour 0.1 --augment.flip 0.5 --model.working-size 96 --model.vae-channels 32 64 64 --model.channels 48 \
-	--model.multipliers 1 2 2 --model.blocks 1 --model.attention-levels 1 --backend plain --resume
+	--augment.colour 0.1 --augment.flip 0.5 --model.working-size 96 --model.latent-channels 8 --model.vae-channels 32 64 64 \
+	--model.channels 48 --model.multipliers 1 2 2 --model.blocks 1 --model.attention-levels 1 --backend plain --resume
 DRAWN := 'dmaligner[steps=50]' 'dmaligner[steps=1]' 'dmaligner[solver=dpm]' 'dmaligner[solver=student]' \
 	'dmaligner[solver=student,student_steps=1]' \
 	'dmaligner[keep_pixels=true]'
 
 # The numbers of docs/results/dmaligner.md.
-dmaligner: dmaligner-checkpoint board-dsia
+dmaligner: dmaligner-checkpoint still board-dsia
 	$(BIN)/raylign evaluate --data $(BOARD)/dsia --name dmaligner --methods identity sift sift-mesh dis-flow dmaligner \
 		$(DRAWN) --markdown docs/results/dmaligner.md docs/results/dmaligner-tables.md --json $(BOARD)/dmaligner.json
 	$(BIN)/python -m tests.benchmarks.round_trip runs/train/dmaligner/checkpoint $(BOARD)/dsia
 	$(BIN)/raylign study docs/studies/dmaligner.yaml --markdown docs/results/dmaligner.md
 
-dmaligner-checkpoint: setup
+dmaligner-checkpoint: dmaligner-vae
+	$(BIN)/raylign train dmaligner --name dmaligner $(DRAWING) --model.vae runs/train/dmaligner-vae/checkpoint \
+		--model.geometry plane --model.copies --model.student-share 0.3 --loop.epochs 15 --loop.steps-per-epoch 200
+
+# The autoencoder of all of them; the epoch after its six is of no use.
+dmaligner-vae: people
+	$(BIN)/raylign train dmaligner --name dmaligner-vae $(DRAWING) --model.vae-share 0.85 --loop.epochs 7 \
+		--loop.steps-per-epoch 200
+
+people: setup
 	$(BIN)/raylign render dsia --scenes 300 --size 256 --scene.aspect 1 --seed 1 --out $(DYNAMIC)/people
-	$(BIN)/raylign train dmaligner --name dmaligner $(DRAWING) --model.geometry flow --model.student-share 0.2 \
-		--loop.epochs 20 --loop.steps-per-epoch 200
+
+# The same scenes with nothing that moves but the camera.
+still: people
+	$(BIN)/python -m tests.benchmarks.still_pairs $(DYNAMIC)/people $(DYNAMIC)/still
 
 # The network of the tables that registers retinas.
 EYES := runs/adm
