@@ -65,9 +65,9 @@ class DmAlignerConfig:
     agrees there and back; 'plane' besides as the homography brings it that most of the flow follows, which leaves what
     moves where the source has it. Our options; 'none' is the paper."""
     copies: bool = False
-    """The denoiser also says, at each latent, how much of the reference's and of each warped source's latent is taken
-    over, and what is added to that; so it need not draw what one of them shows. Our option, for `prediction="sample"`
-    with a `geometry`; the paper draws everything."""
+    """The denoiser also sees the reference in the source's light, and says at each latent how much of that one and of
+    each warped source's is taken over, and what is added; so it need not draw what one of them shows. Our option, for
+    `prediction="sample"` with a `geometry`; the paper draws everything."""
     channels: int = 96
     """Channels of the denoiser at full latent resolution."""
     multipliers: tuple[int, ...] = (1, 2, 4, 4)
@@ -140,24 +140,25 @@ class DmAlignerConfig:
 
     @property
     def condition_channels(self) -> int:
-        """Channels that the denoiser sees beside the noisy latent: both latents, their fusion, the warped source."""
+        """Channels that the denoiser sees beside the noisy latent: both latents, their fusion, what is brought over."""
         agreement = 0 if self.geometry == "none" else 1
-        return self._warped_from + self._warpings * self.latent_channels + agreement
+        return self._brought_from + self._brought * self.latent_channels + agreement
 
     @property
     def copied_from(self) -> tuple[int, ...]:
         """The channel of the condition at which each latent begins that `copies` may take over."""
         if not self.copies:
             return ()
-        return 0, *(self._warped_from + number * self.latent_channels for number in range(self._warpings))
+        return tuple(self._brought_from + number * self.latent_channels for number in range(self._brought))
 
     @property
-    def _warped_from(self) -> int:
+    def _brought_from(self) -> int:
         return (3 if self.dmp == "correlation" else 2) * self.latent_channels
 
     @property
-    def _warpings(self) -> int:
-        return {"none": 0, "flow": 1, "plane": 2}[self.geometry]
+    def _brought(self) -> int:
+        """Pictures brought over: the source by flow and by the plane, the reference into the source's light."""
+        return {"none": 0, "flow": 1, "plane": 2}[self.geometry] + self.copies
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,14 @@ PLANE_POINTS = 64
 PLANE_STRIDE = 4
 PLANE_THRESHOLD = 3.0
 """Pixels up to which a flow vector may follow the plane."""
+LIGHT_STRIDE = 8
+"""Pixels from one mean of the light to the next."""
+LIGHT_WINDOW = 9
+"""Side, in such means, of the windows over which light is compared, twice; odd."""
+LIGHT_PRIOR = 0.05
+"""What the whole picture counts beside a window, so that one where the flow agrees nowhere has the picture's light."""
+MOST_LIGHT = 4.0
+"""By how much light may differ, as a factor."""
 LEAST_DEVIATION = 2.0
 """Standard deviation of luma in grey levels from which a window has texture."""
 LEAST_CORRELATION = 0.5
@@ -78,6 +86,34 @@ def plane_warped(source: Tensor, positions: Tensor, agrees: Tensor) -> Tensor:
         homography = agree(*ends, (size, size), (size, size), PLANE_THRESHOLD).homography
         found.append(torch.eye(3, dtype=torch.float64) if homography is None else homography)
     return geometry.warp_by_homography(source, torch.stack(found).to(source.device), size)[0]
+
+
+@torch.no_grad()
+def in_source_light(reference: Tensor, warped: Tensor, agrees: Tensor) -> Tensor:
+    """The reference in the light that the source shows nearby, each colour multiplied by a smooth gain.
+
+    What stands still looks like this at the source's time, also where the source does not show it.
+
+    Args:
+        reference: `(B, 3, H, W)`.
+        warped: the source as flow brings it to the reference, of the same size.
+        agrees: where that can be trusted, `(B, 1, H, W)`.
+
+    Returns:
+        `(B, 3, H, W)` in [0, 1]; the reference itself where flow agrees nowhere.
+    """
+
+    def light(picture: Tensor) -> Tensor:
+        means = F.avg_pool2d(picture * agrees, LIGHT_STRIDE, ceil_mode=True, count_include_pad=False)
+        near = means
+        for _ in range(2):
+            near = F.avg_pool2d(near, LIGHT_WINDOW, stride=1, padding=LIGHT_WINDOW // 2, count_include_pad=False)
+        return near + LIGHT_PRIOR * means.mean((2, 3), keepdim=True)
+
+    dark = 1 / 255**2
+    gain = ((light(warped) + dark) / (light(reference) + dark)).clamp(1 / MOST_LIGHT, MOST_LIGHT)
+    size = (reference.shape[-2], reference.shape[-1])
+    return (reference * F.interpolate(gain, size, mode="bilinear", align_corners=False)).clamp(0, 1)
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ from .denoiser import Denoiser, denoiser_of
 from .diffusion import Diffusion
 from .dmp import CorrelationMask, flow_inconsistency, fused, mask_loss, masked_loss
 from .drawing import align_pairs, pairs_at_once
-from .geometry_condition import flow_matches, plane_warped
+from .geometry_condition import flow_matches, in_source_light, plane_warped
 from .sampling import Predict
 from .student import student_losses
 
@@ -127,7 +127,7 @@ class DmAligner(LearnedAligner):
 
     def warped_latents(self, reference: Tensor, source: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor | None:
         """The source as optical flow brings it to the reference, encoded, perhaps as the plane of what stands still
-        does, and where the flow agrees there and back.
+        does, perhaps the reference in the source's light, and where the flow agrees there and back.
 
         Args:
             reference: `(B, 3, H, W)` in [0, 1], sides multiples of the autoencoder's stride.
@@ -135,7 +135,7 @@ class DmAligner(LearnedAligner):
             encode: pictures to latents.
 
         Returns:
-            `(B, C + 1, h, w)`, `(B, 2 C + 1, h, w)` with the plane; None unless the configuration asks for it.
+            `(B, C + 1, h, w)`, with the plane and the reference C more each; None unless the configuration asks for it.
         """
         if self.config.geometry == "none":
             return None
@@ -143,6 +143,8 @@ class DmAligner(LearnedAligner):
         warped = [geometry.sample(source, positions)]
         if self.config.geometry == "plane":
             warped.append(plane_warped(source, positions, agrees))
+        if self.config.copies:
+            warped.append(in_source_light(reference, warped[0], agrees))
         return torch.cat([*map(encode, warped), F.avg_pool2d(agrees.float(), self.autoencoder.stride)], dim=1)
 
     def condition(self, first: Tensor, second: Tensor, logits: Tensor | None, warped: Tensor | None) -> Tensor:

@@ -12,6 +12,7 @@ from raylign.methods.dmaligner.geometry_condition import (
     confirmed_share,
     flow_matches,
     flow_warped,
+    in_source_light,
     kept_pixels,
     plane_warped,
 )
@@ -72,6 +73,24 @@ def test_the_plane_leaves_what_moved_where_the_source_has_it() -> None:
     assert (flat - wanted)[INSIDE].abs().mean() < 0.01
     # Nothing agrees: as it lies.
     torch.testing.assert_close(plane_warped(moved, positions, torch.zeros_like(agrees)), moved)
+
+
+def test_the_reference_takes_the_light_of_the_source() -> None:
+    reference, source = (0.2 + 0.5 * picture for picture in shifted_pair())
+    gain = torch.tensor([0.5, 0.9, 1.3])[None, :, None, None]
+    hidden = source.clone()
+    hidden[..., 40:70, 50:90] = texture(7, SIZE)[..., 40:70, 50:90]
+    positions, agrees = flow_matches(reference, gain * hidden)
+    warped = geometry.sample(gain * hidden, positions)
+    lit = in_source_light(reference, warped, agrees)
+    # Also where the source shows something else.
+    assert (lit - gain * reference).abs().max() < 0.05
+    assert (lit - gain * reference).abs().mean() < 0.01
+    assert torch.equal(in_source_light(reference, warped, torch.zeros_like(agrees)), reference)
+    # Light that differs from place to place.
+    ramp = torch.linspace(0.6, 1.2, SIZE[1])
+    local = in_source_light(reference, ramp * reference, torch.ones_like(agrees))
+    assert (local - ramp * reference).abs().mean() < 0.5 * (ramp * reference - 0.9 * reference).abs().mean()
 
 
 def test_a_batch_is_its_items() -> None:
