@@ -165,7 +165,7 @@ dmaligner: dmaligner-checkpoint still board-dsia
 
 dmaligner-checkpoint: dmaligner-vae
 	$(BIN)/raylign train dmaligner --name dmaligner $(DRAWING) --model.vae runs/train/dmaligner-vae/checkpoint \
-		--model.geometry plane --model.copies --model.student-share 0.3 --loop.epochs 15 --loop.steps-per-epoch 200
+		--model.geometry plane --model.copies --model.student-share 0.25 --loop.epochs 12 --loop.steps-per-epoch 200
 
 # The autoencoder of all of them; the epoch after its six is of no use.
 dmaligner-vae: people

@@ -30,14 +30,8 @@ PLANE_POINTS = 64
 PLANE_STRIDE = 4
 PLANE_THRESHOLD = 3.0
 """Pixels up to which a flow vector may follow the plane."""
-LIGHT_STRIDE = 8
-"""Pixels from one mean of the light to the next."""
-LIGHT_WINDOW = 9
-"""Side, in such means, of the windows over which light is compared, twice; odd."""
-LIGHT_PRIOR = 0.05
-"""What the whole picture counts beside a window, so that one where the flow agrees nowhere has the picture's light."""
-MOST_LIGHT = 4.0
-"""By how much light may differ, as a factor."""
+MOST_GAIN = 4.0
+"""By how much the light of two pictures may differ, as a factor."""
 LEAST_DEVIATION = 2.0
 """Standard deviation of luma in grey levels from which a window has texture."""
 LEAST_CORRELATION = 0.5
@@ -90,9 +84,10 @@ def plane_warped(source: Tensor, positions: Tensor, agrees: Tensor) -> Tensor:
 
 @torch.no_grad()
 def in_source_light(reference: Tensor, warped: Tensor, agrees: Tensor) -> Tensor:
-    """The reference in the light that the source shows nearby, each colour multiplied by a smooth gain.
+    """The reference in the source's light: each colour multiplied by the gain that makes the means equal.
 
-    What stands still looks like this at the source's time, also where the source does not show it.
+    What stands still looks like this at the source's time, also where the source does not show it. A gain that changes
+    from place to place was no better on the validation pairs of docs/results/dmaligner.md.
 
     Args:
         reference: `(B, 3, H, W)`.
@@ -103,17 +98,9 @@ def in_source_light(reference: Tensor, warped: Tensor, agrees: Tensor) -> Tensor
         `(B, 3, H, W)` in [0, 1]; the reference itself where flow agrees nowhere.
     """
 
-    def light(picture: Tensor) -> Tensor:
-        means = F.avg_pool2d(picture * agrees, LIGHT_STRIDE, ceil_mode=True, count_include_pad=False)
-        near = means
-        for _ in range(2):
-            near = F.avg_pool2d(near, LIGHT_WINDOW, stride=1, padding=LIGHT_WINDOW // 2, count_include_pad=False)
-        return near + LIGHT_PRIOR * means.mean((2, 3), keepdim=True)
-
-    dark = 1 / 255**2
-    gain = ((light(warped) + dark) / (light(reference) + dark)).clamp(1 / MOST_LIGHT, MOST_LIGHT)
-    size = (reference.shape[-2], reference.shape[-1])
-    return (reference * F.interpolate(gain, size, mode="bilinear", align_corners=False)).clamp(0, 1)
+    shown, wanted = ((picture * agrees).mean((2, 3), keepdim=True) for picture in (reference, warped))
+    gain = torch.where(shown > 0, wanted / shown.clamp_min(torch.finfo(shown.dtype).tiny), 1.0)
+    return (reference * gain.clamp(1 / MOST_GAIN, MOST_GAIN)).clamp(0, 1)
 
 
 @torch.no_grad()
