@@ -84,6 +84,9 @@ class DmAlignerConfig:
     """Noise added at the first level."""
     beta_end: float = 0.012
     """Noise added at the last level."""
+    timestep_power: float = 1.0
+    """p: noise levels are drawn as `T u^(1 / p)` with u uniform in [0, 1). 1 is the paper's; more draws noisier levels,
+    at which few steps begin and nothing but the two pictures tells what to draw (our option)."""
     vae_share: float = 0.3
     """Share of the epochs that trains the autoencoder; without meaning where `vae` is given."""
     student_share: float = 0.0
@@ -112,6 +115,7 @@ class DmAlignerConfig:
             ("blocks", 1, 8),
             ("train_steps", 4, 10000),
             ("gamma", 0, 1),
+            ("timestep_power", 1, 100),
             ("vae_share", 0, 0.9),
             ("student_share", 0, 0.9),
         ):

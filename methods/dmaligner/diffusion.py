@@ -68,6 +68,12 @@ class Diffusion:
         level = self._level(timesteps)[:, None, None, None]
         return level.sqrt().float(), (1 - level).sqrt().float()
 
+    def noisier(self, timesteps: Tensor) -> Tensor:
+        """Timesteps as `timestep_power` distributes them, of such that are uniform over all levels."""
+        levels = self.config.train_steps
+        place = (timesteps.double() + 0.5) / levels
+        return (levels * place ** (1 / self.config.timestep_power)).long().clamp_max(levels - 1)
+
     def add_noise(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """x_t. With the clean latent and the noise of a prediction it is the DDIM step to `timesteps`."""
         signal, spread = self._roots(timesteps)

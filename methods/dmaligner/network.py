@@ -174,7 +174,7 @@ class DmAligner(LearnedAligner):
     ) -> dict[str, Tensor]:
         # Made anew: a model that is loaded from a checkpoint is built without storage, which the levels need.
         config, diffusion = self.config, Diffusion(self.config)
-        timesteps = draws.integers(0, config.train_steps)
+        timesteps = diffusion.noisier(draws.integers(0, config.train_steps))
         noise = draws.normal(*clean.shape[1:])
         noisy = diffusion.add_noise(clean, noise, timesteps)
         logits = None if self.mask is None else self.mask(first, second).float()

@@ -94,3 +94,15 @@ def test_a_grid_rises_evenly_to_the_noisiest_level() -> None:
 def test_more_steps_than_levels_are_refused() -> None:
     with pytest.raises(InputError, match="at most 40"):
         timestep_grid(40, 50)
+
+
+def test_levels_are_uniform_or_noisier() -> None:
+    levels = torch.arange(1000)
+    assert torch.equal(Diffusion(DmAlignerConfig()).noisier(levels), levels)
+    power = 3.0
+    drawn = Diffusion(DmAlignerConfig(timestep_power=power)).noisier(levels)
+    assert drawn.dtype == torch.long
+    assert drawn.max() == 999
+    # The share of levels below t is (t / T)^p.
+    for level in (200, 500, 900):
+        assert (drawn < level).double().mean().item() == pytest.approx((level / 1000) ** power, abs=0.002)
