@@ -179,6 +179,9 @@ class DmAlignerInference:
     """Of the noise that the sampling starts from."""
     samples: int = 1
     """K: pictures drawn for each pair. With more than one the answer is their mean, and how far they differ is told."""
+    carry_detail: bool = True
+    """Add to what is drawn what the autoencoder loses of each picture, as far as that was copied; for models that were
+    trained with `copies`. On pairs of the validation split it is 2 dB better."""
     keep_pixels: bool = False
     """Take over pixels of the source, by optical flow, where nothing moves and both pictures show the same."""
     side: int = 3840

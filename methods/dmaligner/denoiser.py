@@ -29,6 +29,8 @@ class Denoised(NamedTuple):
     """`(B, C, h, w)`, the clean latent or the noise."""
     mask_logits: Tensor | None
     """`(B, 1, h, w)`, positive where something moves; None where the mask does not come from the features."""
+    shares: Tensor | None = None
+    """`(B, K, h, w)` in [0, 1], how much of each latent that may be copied is in the prediction; None without such."""
 
 
 class MaskHead(nn.Module):
@@ -180,11 +182,12 @@ class Denoiser(ModelMixin, ConfigMixin):
             logits = logits[..., :height, :width]
         told = self.conv_out(hidden)[..., :height, :width]
         prediction = told[:, : self.latent_channels]
-        if self.copied_from:
-            shares = told[:, self.latent_channels :].softmax(dim=1)
-            for share, start in zip(shares.split(1, dim=1)[:-1], self.copied_from, strict=True):
-                prediction = prediction + share * condition[:, start : start + self.latent_channels]
-        return Denoised(prediction, logits)
+        if not self.copied_from:
+            return Denoised(prediction, logits)
+        shares = told[:, self.latent_channels :].softmax(dim=1)[:, :-1]
+        for share, start in zip(shares.split(1, dim=1), self.copied_from, strict=True):
+            prediction = prediction + share * condition[:, start : start + self.latent_channels]
+        return Denoised(prediction, logits, shares)
 
 
 def denoiser_of(config: DmAlignerConfig) -> Denoiser:

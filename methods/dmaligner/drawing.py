@@ -79,7 +79,16 @@ class Drawing:
         reference, source = self._padded(reference), self._padded(source)
         first, second = self._encoded(reference), self._encoded(source)
         self._logits = self._mask_logits(first, second)
-        warped = model.warped_latents(reference, source, self._encoded)
+        self._shares: Tensor | None = None
+        self._details: list[Tensor] = []
+        warped = None
+        brought = model.brought_over(reference, source)
+        if brought is not None:
+            latents = [self._encoded(picture) for picture in brought.pictures]
+            warped = model.warped_latents(latents, brought)
+            if model.config.copies and self.inference.carry_detail:
+                pairs = zip(brought.pictures, latents, strict=True)
+                self._details = [picture - self._decoded(latent) for picture, latent in pairs]
         self._condition = model.condition(first, second, self._logits, warped)
 
     def drawn(self) -> tuple[Tensor, dict[str, Tensor]]:
@@ -115,15 +124,21 @@ class Drawing:
             latents = student_sampled(self._predict(self.model.student), noise, config, inference.student_steps)
         else:
             latents = sampled(self._predict(self.model.denoiser), noise, config, inference.solver, inference.steps)
-        return self._cropped(self._decoded(latents)).clamp(0, 1)
+        picture = self._decoded(latents)
+        if self._details:
+            assert self._shares is not None, "the last step has told them"
+            for share, detail in zip(self._shares.split(1, dim=1), self._details, strict=True):
+                picture += F.interpolate(share, detail.shape[-2:], mode="bilinear", align_corners=False) * detail
+        return self._cropped(picture).clamp(0, 1)
 
     def _predict(self, denoiser: Denoiser) -> Predict:
         """The prediction for whole latents: at each step the windows' predictions are blended.
 
-        A mask that the denoiser tells is kept until its next step.
+        A mask and shares that the denoiser tells are kept until its next step.
         """
-        channels = self.model.config.latent_channels
-        tells_mask = self.model.config.dmp == "features"
+        config = self.model.config
+        channels, copied = config.latent_channels, len(config.copied_from)
+        tells_mask = config.dmp == "features"
 
         def predict(noisy: Tensor, timesteps: Tensor) -> Tensor:
             def draw(rows: slice, columns: slice) -> Tensor:
@@ -131,10 +146,13 @@ class Drawing:
                     found = denoiser(noisy[..., rows, columns], timesteps, self._condition[..., rows, columns])
                 return torch.cat([values.float() for values in found if values is not None], dim=1)
 
-            told = self._blended(channels + tells_mask, draw)
+            told = self._blended(channels + tells_mask + copied, draw)
+            prediction, mask, shares = told.split((channels, int(tells_mask), copied), dim=1)
             if tells_mask:
-                self._logits = told[:, channels:]
-            return told[:, :channels]
+                self._logits = mask
+            if copied:
+                self._shares = shares
+            return prediction
 
         return predict
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Iterable
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,16 @@ from .drawing import align_pairs, pairs_at_once
 from .geometry_condition import flow_matches, in_source_light, plane_warped
 from .sampling import Predict
 from .student import student_losses
+
+
+class Brought(NamedTuple):
+    """What classical geometry makes of a pair, in the frame of the reference."""
+
+    pictures: list[Tensor]
+    """`(B, 3, H, W)` each, in [0, 1]: the source as optical flow brings it over; with `geometry="plane"` as the plane
+    of what stands still does; with `copies` the reference in the source's light."""
+    agrees: Tensor
+    """`(B, 1, H, W)`, 1 where the flow agrees there and back."""
 
 
 class DmAligner(LearnedAligner):
@@ -117,7 +127,8 @@ class DmAligner(LearnedAligner):
             return self.autoencoder(pictures, "losses", noise)
         with torch.no_grad():
             first, second, clean = self._encoded(pictures).chunk(3)
-            warped = self.warped_latents(reference, source, self._encoded)
+            brought = self.brought_over(reference, source)
+            warped = None if brought is None else self.warped_latents(map(self._encoded, brought.pictures), brought)
         if self._stage == STUDENT:
             return self._student_losses(first, second, clean, warped, draws)
         return self._diffusion_losses(batch, first, second, clean, warped, draws)
@@ -125,27 +136,26 @@ class DmAligner(LearnedAligner):
     def _encoded(self, pictures: Tensor) -> Tensor:
         return self.autoencoder(pictures, "encode").float()
 
-    def warped_latents(self, reference: Tensor, source: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor | None:
-        """The source as optical flow brings it to the reference, encoded, perhaps as the plane of what stands still
-        does, perhaps the reference in the source's light, and where the flow agrees there and back.
+    def brought_over(self, reference: Tensor, source: Tensor) -> Brought | None:
+        """What the denoiser is shown beside the pair; None unless the configuration asks for it.
 
         Args:
             reference: `(B, 3, H, W)` in [0, 1], sides multiples of the autoencoder's stride.
             source: of the same size.
-            encode: pictures to latents.
-
-        Returns:
-            `(B, C + 1, h, w)`, with the plane and the reference C more each; None unless the configuration asks for it.
         """
         if self.config.geometry == "none":
             return None
         positions, agrees = flow_matches(reference, source)
-        warped = [geometry.sample(source, positions)]
+        pictures = [geometry.sample(source, positions)]
         if self.config.geometry == "plane":
-            warped.append(plane_warped(source, positions, agrees))
+            pictures.append(plane_warped(source, positions, agrees))
         if self.config.copies:
-            warped.append(in_source_light(reference, warped[0], agrees))
-        return torch.cat([*map(encode, warped), F.avg_pool2d(agrees.float(), self.autoencoder.stride)], dim=1)
+            pictures.append(in_source_light(reference, pictures[0], agrees))
+        return Brought(pictures, agrees.float())
+
+    def warped_latents(self, latents: Iterable[Tensor], brought: Brought) -> Tensor:
+        """Latents `(B, C, h, w)` of the pictures that are brought over, and where the flow agrees, in one tensor."""
+        return torch.cat([*latents, F.avg_pool2d(brought.agrees, self.autoencoder.stride)], dim=1)
 
     def condition(self, first: Tensor, second: Tensor, logits: Tensor | None, warped: Tensor | None) -> Tensor:
         """What the denoiser sees beside the noisy latent: `(B, config.condition_channels, h, w)`.

@@ -165,6 +165,30 @@ def test_of_a_static_pair_pixels_are_kept_as_they_are(still: DmAligner) -> None:
     assert torch.equal(found.confidence, drawn.confidence)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("solver", ["ddim", "dpm", "student"])
+def test_copied_pictures_keep_the_detail_that_the_autoencoder_loses(solver: str) -> None:
+    model = small_aligner(geometry="flow", copies=True, student_share=0.2)
+    batch = moving_batch()
+    brought = model.brought_over(batch["reference"], batch["source"])
+    assert brought is not None
+    for denoiser in (model.denoiser, model.student):
+        assert denoiser is not None
+        bias = denoiser.conv_out.bias
+        assert bias is not None
+        with torch.no_grad():
+            denoiser.conv_out.weight.zero_()
+            bias.zero_()
+            # All of the second picture: the reference in the source's light.
+            bias[model.config.latent_channels + 1] = 1e4
+    wanted = brought.pictures[1]
+    for size in (512, 64):
+        kept = chosen(model, solver=solver, tile=size, overlap=32).align(batch["reference"], batch["source"][:, None])
+        torch.testing.assert_close(kept.image, wanted, atol=1e-3, rtol=0)
+    lost = chosen(model, solver=solver, carry_detail=False).align(batch["reference"], batch["source"][:, None])
+    torch.testing.assert_close(lost.image, round_trip(model, wanted), atol=1e-3, rtol=0)
+    assert psnr(lost.image, wanted) < 20
+
+
 def test_confidence_follows_what_the_source_confirms(still: DmAligner) -> None:
     reference, other = SCENE, picture(9, (64, 64))
     same, strange = (
@@ -204,7 +228,12 @@ def test_aligning_leaves_a_training_as_it_is() -> None:
 
 shapes = st.tuples(st.integers(1, 90), st.integers(1, 90))
 variants = st.sampled_from(
-    [AUTHORS, SOURCE, {"dmp": "none", "geometry": "flow"}, {"downscale": 8, "vae_channels": (8, 8, 8, 8)}]
+    [
+        AUTHORS,
+        SOURCE,
+        {"dmp": "features", "geometry": "flow", "copies": True},
+        {"downscale": 8, "vae_channels": (8, 8, 8, 8)},
+    ]
 )
 
 

@@ -108,7 +108,7 @@ def test_copies_need_something_to_copy(wrong: dict[str, Any]) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (5, 7), (8, 3)])
 @torch.no_grad()
 def test_any_size_is_filled_up_with_its_border(size: tuple[int, int]) -> None:
-    denoiser, config = tiny(dmp="features")
+    denoiser, config = tiny(dmp="features", geometry="flow", copies=True)
     noisy, timesteps, condition = inputs(config, size)
     found = denoiser(noisy, timesteps, condition)
     rows, columns = (torch.arange(-(-side // 4) * 4).clamp_max(side - 1) for side in size)
@@ -188,7 +188,7 @@ def test_attention_levels_are_the_lowest(levels: int) -> None:
 
 @torch.no_grad()
 def test_saved_denoiser_comes_back(tmp_path: Path) -> None:
-    denoiser, config = tiny(dmp="features")
+    denoiser, config = tiny(dmp="features", geometry="flow", copies=True)
     denoiser.save_pretrained(tmp_path)
     again = Denoiser.from_pretrained(tmp_path)
     batch = inputs(config, (8, 8))
