@@ -63,7 +63,8 @@ class DmAlignerConfig:
     geometry: Literal["none", "flow", "plane"] = "none"
     """'flow' also shows the denoiser the source as optical flow (DIS) brings it to the reference, and where that flow
     agrees there and back; 'plane' besides as the homography brings it that most of the flow follows, which leaves what
-    moves where the source has it. Our options; 'none' is the paper."""
+    moves where the source has it, and how what each picture shows moves against that homography. Our options; 'none' is
+    the paper."""
     copies: bool = False
     """The denoiser also sees the reference in the source's light, and says at each latent how much of that one and of
     each warped source's is taken over, and what is added; so it need not draw what one of them shows. Our option, for
@@ -145,8 +146,8 @@ class DmAlignerConfig:
     @property
     def condition_channels(self) -> int:
         """Channels that the denoiser sees beside the noisy latent: both latents, their fusion, what is brought over."""
-        agreement = 0 if self.geometry == "none" else 1
-        return self._brought_from + self._brought * self.latent_channels + agreement
+        maps = {"none": 0, "flow": 1, "plane": 5}[self.geometry]
+        return self._brought_from + self._brought * self.latent_channels + maps
 
     @property
     def copied_from(self) -> tuple[int, ...]:

@@ -5,6 +5,8 @@ Pictures are RGB `(B, 3, H, W)`, float32 in [0, 1], both of one size; flow is DI
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -30,6 +32,8 @@ PLANE_POINTS = 64
 PLANE_STRIDE = 4
 PLANE_THRESHOLD = 3.0
 """Pixels up to which a flow vector may follow the plane."""
+MOTION_SCALE = 4.0
+"""Pixels off the plane that count as half of the most there can be."""
 MOST_GAIN = 4.0
 """By how much the light of two pictures may differ, as a factor."""
 LEAST_DEVIATION = 2.0
@@ -38,6 +42,17 @@ LEAST_CORRELATION = 0.5
 """Correlation from which two windows show the same."""
 LEAST_TEXTURED = 0.05
 """Share of a picture's pixels that must have texture, so that it can be confirmed."""
+
+
+class Matches(NamedTuple):
+    """What optical flow says of two pictures."""
+
+    positions: Tensor
+    """Where each pixel of the first lies in the second, `(B, H, W, 2)`."""
+    agrees: Tensor
+    """Where that agrees there and back, bool `(B, 1, H, W)`."""
+    back: Tensor
+    """Where each pixel of the second lies in the first, `(B, H, W, 2)`."""
 
 
 @torch.no_grad()
@@ -50,36 +65,48 @@ def flow_warped(reference: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
         The source in the reference's frame `(B, 3, H, W)`, zero outside of the source, and where the flow there and
         back agrees, `(B, 1, H, W)` in {0, 1}.
     """
-    positions, agrees = flow_matches(reference, source)
-    return geometry.sample(source, positions), agrees.float()
+    matches = flow_matches(reference, source)
+    return geometry.sample(source, matches.positions), matches.agrees.float()
 
 
 @torch.no_grad()
-def plane_warped(source: Tensor, positions: Tensor, agrees: Tensor) -> Tensor:
-    """Bring the source to the reference by the homography that most of the flow follows.
+def plane_of(matches: Matches) -> Tensor:
+    """The homography from the first picture to the second that most of the flow follows, `(B, 3, 3)`, float64.
 
     Flow takes a thing that moved back to where the reference shows it; the plane of what stands still leaves it where
-    the source has it, and shows it whole.
-
-    Args:
-        source: `(B, 3, H, W)`.
-        positions: where each pixel of the reference lies in the source, see `flow_matches`.
-        agrees: where that can be trusted.
-
-    Returns:
-        The source in the reference's frame `(B, 3, H, W)`, zero outside of the source; as it lies where no plane is
-        found.
+    the source has it, and shows it whole. The identity where no plane is found.
     """
-    size: geometry.Size = (source.shape[-2], source.shape[-1])
+    size: geometry.Size = (matches.positions.shape[1], matches.positions.shape[2])
     stride = max(PLANE_STRIDE, -(-max(size) // PLANE_POINTS))
     some = (slice(stride // 2, None, stride),) * 2
     grid = geometry.pixel_grid(size)[some]
     found = []
-    for there, trusted in zip(positions[:, *some].cpu(), agrees[:, 0, *some].cpu(), strict=True):
+    for there, trusted in zip(matches.positions[:, *some].cpu(), matches.agrees[:, 0, *some].cpu(), strict=True):
         ends = grid[trusted].numpy(), there[trusted].numpy()
         homography = agree(*ends, (size, size), (size, size), PLANE_THRESHOLD).homography
         found.append(torch.eye(3, dtype=torch.float64) if homography is None else homography)
-    return geometry.warp_by_homography(source, torch.stack(found).to(source.device), size)[0]
+    return torch.stack(found).to(matches.positions.device)
+
+
+@torch.no_grad()
+def motion_off_plane(matches: Matches, plane: Tensor) -> Tensor:
+    """How what both pictures show at each pixel of the first moves against the plane: `(B, 4, H, W)` in (-1, 1).
+
+    The first two channels tell the flow of what the first picture shows there, less the plane's; the others the flow
+    back of what the second shows where the plane leads, less the plane's way back, 0 where that is outside. Something
+    that moves is off the plane where it is and where it has been, in one picture each; what stands still out of the
+    plane is so in both at once. A motion of `MOTION_SCALE` pixels gives 0.5.
+
+    Args:
+        matches: of a reference and a source.
+        plane: see `plane_of`.
+    """
+    size: geometry.Size = (matches.positions.shape[1], matches.positions.shape[2])
+    led = geometry.homography_positions(plane, size).float()
+    there = matches.positions - led
+    away = matches.back - geometry.homography_positions(geometry.invert_homography(plane), size).float()
+    motion = torch.cat([there.permute(0, 3, 1, 2), geometry.sample(away.permute(0, 3, 1, 2), led)], dim=1)
+    return motion / (MOTION_SCALE + motion.abs())
 
 
 @torch.no_grad()
@@ -143,31 +170,28 @@ def confirmed_share(drawn: Tensor, source: Tensor) -> Tensor:
     Returns:
         `(B,)` in [0, 1]; 0 where less than `LEAST_TEXTURED` of the drawn picture has texture.
     """
-    positions, agrees = flow_matches(drawn, source)
+    matches = flow_matches(drawn, source)
     # float64, because E[Y^2] - E[Y]^2 cancels.
-    first, second = luma(drawn).double(), geometry.sample(luma(source), positions).double()
+    first, second = luma(drawn).double(), geometry.sample(luma(source), matches.positions).double()
     first_mean, second_mean = _window_mean(first), _window_mean(second)
     first_variance = _window_mean(first.square()) - first_mean.square()
     second_variance = (_window_mean(second.square()) - second_mean.square()).clamp_min(LEAST_DEVIATION**2)
     covariance = _window_mean(first * second) - first_mean * second_mean
     textured = first_variance > LEAST_DEVIATION**2
     scale = (first_variance.clamp_min(LEAST_DEVIATION**2) * second_variance).sqrt()
-    confirmed = textured & agrees & (covariance > LEAST_CORRELATION * scale)
+    confirmed = textured & matches.agrees & (covariance > LEAST_CORRELATION * scale)
     share, possible = confirmed.double().mean((1, 2, 3)), textured.double().mean((1, 2, 3))
     return torch.where(possible >= LEAST_TEXTURED, share / possible.clamp_min(LEAST_TEXTURED), 0.0).float()
 
 
 @torch.no_grad()
-def flow_matches(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each pixel of the first lies in the second `(B, H, W, 2)`, and where that agrees, bool `(B, 1, H, W)`.
-
-    The flow is sought on luma of equal mean and deviation.
-    """
+def flow_matches(first: Tensor, second: Tensor) -> Matches:
+    """Flow there and back, sought on luma of equal mean and deviation."""
     search = DisFlow()
     evened = [_evened(picture) for picture in (first, second)]
     there, back = search.flow(evened[0], evened[1]), search.flow(evened[1], evened[0])
     grid = geometry.pixel_grid((there.shape[-2], there.shape[-1]), device=there.device)
-    return grid + there.permute(0, 2, 3, 1), consistency(there, back)[:, None]
+    return Matches(grid + there.permute(0, 2, 3, 1), consistency(there, back)[:, None], grid + back.permute(0, 2, 3, 1))
 
 
 def _evened(picture: Tensor) -> Tensor:

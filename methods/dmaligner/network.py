@@ -19,7 +19,7 @@ from .denoiser import Denoiser, denoiser_of
 from .diffusion import Diffusion
 from .dmp import CorrelationMask, flow_inconsistency, fused, mask_loss, masked_loss
 from .drawing import align_pairs, pairs_at_once
-from .geometry_condition import flow_matches, in_source_light, plane_warped
+from .geometry_condition import flow_matches, in_source_light, motion_off_plane, plane_of
 from .sampling import Predict
 from .student import student_losses
 
@@ -30,8 +30,8 @@ class Brought(NamedTuple):
     pictures: list[Tensor]
     """`(B, 3, H, W)` each, in [0, 1]: the source as optical flow brings it over; with `geometry="plane"` as the plane
     of what stands still does; with `copies` the reference in the source's light."""
-    agrees: Tensor
-    """`(B, 1, H, W)`, 1 where the flow agrees there and back."""
+    maps: Tensor
+    """`(B, M, H, W)`: 1 where the flow agrees there and back; with `geometry="plane"` also `motion_off_plane`."""
 
 
 class DmAligner(LearnedAligner):
@@ -145,17 +145,20 @@ class DmAligner(LearnedAligner):
         """
         if self.config.geometry == "none":
             return None
-        positions, agrees = flow_matches(reference, source)
-        pictures = [geometry.sample(source, positions)]
+        matches = flow_matches(reference, source)
+        pictures, maps = [geometry.sample(source, matches.positions)], [matches.agrees.float()]
         if self.config.geometry == "plane":
-            pictures.append(plane_warped(source, positions, agrees))
+            plane = plane_of(matches)
+            size: geometry.Size = (source.shape[-2], source.shape[-1])
+            pictures.append(geometry.warp_by_homography(source, plane, size)[0])
+            maps.append(motion_off_plane(matches, plane))
         if self.config.copies:
-            pictures.append(in_source_light(reference, pictures[0], agrees))
-        return Brought(pictures, agrees.float())
+            pictures.append(in_source_light(reference, pictures[0], matches.agrees))
+        return Brought(pictures, torch.cat(maps, dim=1))
 
     def warped_latents(self, latents: Iterable[Tensor], brought: Brought) -> Tensor:
-        """Latents `(B, C, h, w)` of the pictures that are brought over, and where the flow agrees, in one tensor."""
-        return torch.cat([*latents, F.avg_pool2d(brought.agrees, self.autoencoder.stride)], dim=1)
+        """Latents `(B, C, h, w)` of the pictures that are brought over, and the maps at their size, in one tensor."""
+        return torch.cat([*latents, F.avg_pool2d(brought.maps, self.autoencoder.stride)], dim=1)
 
     def condition(self, first: Tensor, second: Tensor, logits: Tensor | None, warped: Tensor | None) -> Tensor:
         """What the denoiser sees beside the noisy latent: `(B, config.condition_channels, h, w)`.

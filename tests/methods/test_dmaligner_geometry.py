@@ -14,7 +14,8 @@ from raylign.methods.dmaligner.geometry_condition import (
     flow_warped,
     in_source_light,
     kept_pixels,
-    plane_warped,
+    motion_off_plane,
+    plane_of,
 )
 from tests.methods.test_flow_baselines import texture
 
@@ -65,14 +66,31 @@ def test_the_plane_leaves_what_moved_where_the_source_has_it() -> None:
     moved[..., 28:52, 51:75] = thing
     wanted = reference.clone()
     wanted[..., 30:54, 48:72] = thing
-    positions, agrees = flow_matches(seen, moved)
-    flown, flat = geometry.sample(moved, positions), plane_warped(moved, positions, agrees)
+    matches = flow_matches(seen, moved)
+    plane = plane_of(matches)
+    flown, flat = geometry.sample(moved, matches.positions), geometry.warp_by_homography(moved, plane, SIZE)[0]
     place = (slice(None), slice(None), slice(32, 52), slice(50, 70))
     assert (flat - wanted)[place].abs().mean() < 0.01
     assert (flown - wanted)[place].abs().mean() > 0.05
     assert (flat - wanted)[INSIDE].abs().mean() < 0.01
+    # Where it was and where it is: 8 pixels off the plane there, and 8 the other way back.
+    motion = motion_off_plane(matches, plane)
+    assert motion.shape == (1, 4, *SIZE)
+    left, reached = motion[0, :2, 34:50, 42:47].mean((1, 2)), motion[0, 2:, 34:50, 58:68].mean((1, 2))
+    torch.testing.assert_close(left, torch.tensor([8 / 12, 0.0]), atol=0.05, rtol=0)
+    torch.testing.assert_close(reached, torch.tensor([-8 / 12, 0.0]), atol=0.05, rtol=0)
+    assert motion[0, :, 64:-16, 16:-16].abs().mean() < 0.02
     # Nothing agrees: as it lies.
-    torch.testing.assert_close(plane_warped(moved, positions, torch.zeros_like(agrees)), moved)
+    lost = matches._replace(agrees=torch.zeros_like(matches.agrees))
+    assert torch.equal(plane_of(lost), torch.eye(3, dtype=torch.float64)[None])
+
+
+def test_motion_off_a_plane_that_is_seen_from_its_edge_is_finite() -> None:
+    matches = flow_matches(*shifted_pair())
+    edge = torch.tensor([[[1.0, 0, 0], [0, 1, 0], [-1 / 32, 0, 1]]], dtype=torch.float64)
+    motion = motion_off_plane(matches, edge)
+    assert motion.isfinite().all()
+    assert motion.abs().max() <= 1
 
 
 def test_the_reference_takes_the_light_of_the_source() -> None:
@@ -80,8 +98,9 @@ def test_the_reference_takes_the_light_of_the_source() -> None:
     gain = torch.tensor([0.5, 0.9, 1.3])[None, :, None, None]
     hidden = source.clone()
     hidden[..., 40:70, 50:90] = texture(7, SIZE)[..., 40:70, 50:90]
-    positions, agrees = flow_matches(reference, gain * hidden)
-    warped = geometry.sample(gain * hidden, positions)
+    matches = flow_matches(reference, gain * hidden)
+    agrees = matches.agrees
+    warped = geometry.sample(gain * hidden, matches.positions)
     lit = in_source_light(reference, warped, agrees)
     # Also where the source shows something else.
     assert (lit - (gain * reference).clamp(0, 1)).abs().max() < 0.05
