@@ -146,31 +146,34 @@ diar-checkpoint: shots
 		--loop.lr 1e-3 --loop.val-every 3 --loop.val-pairs 4 --loop.val-pictures 4 --augment.flip 0.5 \
 		--augment.colour 0.2 --augment.contrast 0.3 --augment.gamma 0.3 --augment.blur 1 --augment.noise 0.03
 
-# The networks of the tables that draw views: trained on crops of 96 px at the pictures' own scale.
+# The networks of the tables that draw views: trained on crops at the pictures' own scale, small ones for the autoencoder.
 DRAWING := --data $(DYNAMIC)/people --loop.schedule cosine --loop.warmup-steps 100 --loop.weight-decay 0.01 --loop.ema 0.999 \
-	--loop.batch-size 8 --loop.lr 1e-3 --loop.val-pairs 16 --loop.val-every 3 --augment.view-probability 1 \
-	--augment.same-frame-probability 0 --augment.zoom 0.375 0.5 --augment.shift 0.02 --augment.brightness 0.2 \
-	--augment.colour 0.1 --augment.flip 0.5 --model.working-size 96 --model.latent-channels 8 --model.vae-channels 32 64 64 \
+	--loop.lr 1e-3 --loop.val-pairs 16 --loop.val-every 3 --augment.view-probability 1 --augment.same-frame-probability 0 \
+	--augment.shift 0.02 --augment.brightness 0.2 --augment.colour 0.1 --augment.flip 0.5 --loop.steps-per-epoch 200 \
+	--model.latent-channels 8 --model.vae-channels 32 64 64 \
 	--model.channels 48 --model.multipliers 1 2 2 --model.blocks 1 --model.attention-levels 1 --backend plain --resume
 DRAWN := 'dmaligner[steps=50]' 'dmaligner[steps=1]' 'dmaligner[solver=dpm]' 'dmaligner[solver=student]' \
 	'dmaligner[solver=student,student_steps=1]' \
-	'dmaligner[keep_pixels=true]'
+	'dmaligner[keep_pixels=true]' 'dmaligner[carry_detail=false]'
 
-# The numbers of docs/results/dmaligner.md.
+# The numbers of docs/results/dmaligner.md; with the narrow LoFTR if that is trained.
 dmaligner: dmaligner-checkpoint still board-dsia
 	$(BIN)/raylign evaluate --data $(BOARD)/dsia --name dmaligner --methods identity sift sift-mesh dis-flow dmaligner \
-		$(DRAWN) --markdown docs/results/dmaligner.md docs/results/dmaligner-tables.md --json $(BOARD)/dmaligner.json
+		$(DRAWN) $(if $(wildcard runs/train/loftr.safetensors),loftr $(LOFTR)) \
+		--markdown docs/results/dmaligner.md docs/results/dmaligner-tables.md --json $(BOARD)/dmaligner.json
 	$(BIN)/python -m tests.benchmarks.round_trip runs/train/dmaligner/checkpoint $(BOARD)/dsia
-	$(BIN)/raylign study docs/studies/dmaligner.yaml --markdown docs/results/dmaligner.md
+	$(if $(PICTURES),$(BIN)/python -m tests.benchmarks.real_flow $(PICTURES)#D identity sift sift-mesh dis-flow dmaligner)
+	$(BIN)/raylign study docs/studies/dmaligner.yaml --markdown docs/results/dmaligner-study.md
 
 dmaligner-checkpoint: dmaligner-vae
 	$(BIN)/raylign train dmaligner --name dmaligner $(DRAWING) --model.vae runs/train/dmaligner-vae/checkpoint \
-		--model.geometry plane --model.copies --model.student-share 0.25 --loop.epochs 12 --loop.steps-per-epoch 200
+		--model.geometry plane --model.copies --model.share-weight 0.1 --model.timestep-power 3 --model.student-share 0.25 \
+		--loop.epochs 12 --loop.batch-size 2 --model.working-size 192 --augment.zoom 0.75 1
 
 # The autoencoder of all of them; the epoch after its six is of no use.
 dmaligner-vae: people
 	$(BIN)/raylign train dmaligner --name dmaligner-vae $(DRAWING) --model.vae-share 0.85 --loop.epochs 7 \
-		--loop.steps-per-epoch 200
+		--loop.batch-size 8 --model.working-size 96 --augment.zoom 0.375 0.5
 
 people: setup
 	$(BIN)/raylign render dsia --scenes 300 --size 256 --scene.aspect 1 --seed 1 --out $(DYNAMIC)/people

@@ -58,6 +58,9 @@ class DmAlignerConfig:
     """Weight of the denoising loss."""
     mask_weight: float = 0.1
     """Weight of the mask's cross-entropy."""
+    share_weight: float = 0.0
+    """Weight of a cross-entropy that tells the shares of `copies` which picture is right where; 0 leaves them to the
+    denoising loss alone."""
     min_snr: float = 0.0
     """Gamma of min-SNR weighting (arXiv 2303.09556); 0 turns it off, 5 is usual."""
     geometry: Literal["none", "flow", "plane"] = "none"
@@ -140,6 +143,8 @@ class DmAlignerConfig:
             raise InputError(f"0 < beta_start <= beta_end < 1 must hold, not {self.beta_start} and {self.beta_end}")
         if self.copies and (self.prediction != "sample" or self.geometry == "none"):
             raise InputError("copies needs prediction 'sample' and geometry 'flow' or 'plane'")
+        if self.share_weight and not self.copies:
+            raise InputError("share_weight needs copies")
         if self.vae is None and self.vae_share + self.student_share >= 1:
             raise InputError("vae_share and student_share leave nothing for the diffusion; lower one of them")
 

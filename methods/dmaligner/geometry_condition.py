@@ -34,6 +34,10 @@ PLANE_THRESHOLD = 3.0
 """Pixels up to which a flow vector may follow the plane."""
 MOTION_SCALE = 4.0
 """Pixels off the plane that count as half of the most there can be."""
+RIGHT_POWER = 2
+"""Power of the squared error to which a picture is less right than another."""
+RIGHT_ERROR = 1e-4
+"""Squared error, of values in [0, 1], that does not count."""
 MOST_GAIN = 4.0
 """By how much the light of two pictures may differ, as a factor."""
 LEAST_DEVIATION = 2.0
@@ -128,6 +132,36 @@ def in_source_light(reference: Tensor, warped: Tensor, agrees: Tensor) -> Tensor
     shown, wanted = ((picture * agrees).mean((2, 3), keepdim=True) for picture in (reference, warped))
     gain = torch.where(shown > 0, wanted / shown.clamp_min(torch.finfo(shown.dtype).tiny), 1.0)
     return (reference * gain.clamp(1 / MOST_GAIN, MOST_GAIN)).clamp(0, 1)
+
+
+@torch.no_grad()
+def rightness(pictures: list[Tensor], truth: Tensor, stride: int) -> Tensor:
+    """How right each of several pictures is against the others at each latent: `(B, K, h, w)`, positive, of sum 1.
+
+    As `1 / (e + RIGHT_ERROR)^RIGHT_POWER`, with e the mean squared error over the latent and those around it.
+
+    Args:
+        pictures: K of `(B, 3, H, W)` in [0, 1], the sides multiples of `stride`.
+        truth: of the same size.
+        stride: pixels from one latent to the next.
+    """
+    errors = torch.cat([(picture - truth).square().mean(dim=1, keepdim=True) for picture in pictures], dim=1)
+    around = F.avg_pool2d(F.avg_pool2d(errors, stride), 3, stride=1, padding=1, count_include_pad=False)
+    return (-RIGHT_POWER * (around + RIGHT_ERROR).log()).softmax(dim=1)
+
+
+def share_loss(shares: Tensor, right: Tensor) -> Tensor:
+    """Cross-entropy of how much is copied of each picture against how right it is.
+
+    Args:
+        shares: `(B, K, h, w)`, positive; how they relate to each other is compared, not what is left for none.
+        right: see `rightness`.
+
+    Returns:
+        `(B,)`, the mean over the latents.
+    """
+    told = shares.clamp_min(torch.finfo(shares.dtype).tiny)
+    return -(right * (told / told.sum(dim=1, keepdim=True)).log()).sum(dim=1).mean(dim=(1, 2))
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ from .denoiser import Denoiser, denoiser_of
 from .diffusion import Diffusion
 from .dmp import CorrelationMask, flow_inconsistency, fused, mask_loss, masked_loss
 from .drawing import align_pairs, pairs_at_once
-from .geometry_condition import flow_matches, in_source_light, motion_off_plane, plane_of
+from .geometry_condition import flow_matches, in_source_light, motion_off_plane, plane_of, rightness, share_loss
 from .sampling import Predict
 from .student import student_losses
 
@@ -111,8 +111,9 @@ class DmAligner(LearnedAligner):
         """The losses of the stage.
 
         The autoencoder's are those of `Autoencoder.losses`. The diffusion's (METHODS.md 6.3) are `denoise`, the squared
-        error weighted by the mask, and `mask`, its cross-entropy; `loss` is their weighted sum. The student's are
-        `consistency` and `truth`, and `loss` is their sum. Noise levels are drawn before the noise.
+        error weighted by the mask, and `mask`, its cross-entropy; with `share_weight` also `share`, see
+        `geometry_condition.share_loss`; `loss` is their weighted sum. The student's are `consistency` and `truth`, and
+        `loss` is their sum. Noise levels are drawn before the noise.
 
         Args:
             batch: `reference`, `source` and `truth`, the source's content seen from the reference, `(B, 3, S, S)` in
@@ -131,7 +132,14 @@ class DmAligner(LearnedAligner):
             warped = None if brought is None else self.warped_latents(map(self._encoded, brought.pictures), brought)
         if self._stage == STUDENT:
             return self._student_losses(first, second, clean, warped, draws)
-        return self._diffusion_losses(batch, first, second, clean, warped, draws)
+        losses, shares = self._diffusion_losses(batch, first, second, clean, warped, draws)
+        if self.config.share_weight:
+            assert brought is not None
+            assert shares is not None
+            right = rightness(brought.pictures, batch["truth"], self.autoencoder.stride)
+            losses["share"] = share_loss(shares.float(), right).mean()
+            losses["loss"] = losses["loss"] + self.config.share_weight * losses["share"]
+        return losses
 
     def _encoded(self, pictures: Tensor) -> Tensor:
         return self.autoencoder(pictures, "encode").float()
@@ -184,7 +192,8 @@ class DmAligner(LearnedAligner):
         clean: Tensor,
         warped: Tensor | None,
         draws: Draws,
-    ) -> dict[str, Tensor]:
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
+        """The losses, and the shares of what the denoiser copies."""
         # Made anew: a model that is loaded from a checkpoint is built without storage, which the levels need.
         config, diffusion = self.config, Diffusion(self.config)
         timesteps = diffusion.noisier(draws.integers(0, config.train_steps))
@@ -202,14 +211,15 @@ class DmAligner(LearnedAligner):
             weights = diffusion.weights(timesteps)
             if logits is None:
                 denoise = (weights * (drawn - wanted).square().mean((1, 2, 3))).mean()
-                return {"loss": config.denoise_weight * denoise, "denoise": denoise}
+                return {"loss": config.denoise_weight * denoise, "denoise": denoise}, found.shares
             # With a gradient here the mask would shrink to lower the loss.
             seen = logits.detach().sigmoid()
             if config.loss == "picture":
                 seen = F.interpolate(seen, wanted.shape[-2:], mode="bilinear", align_corners=False)
             denoise = (weights * masked_loss(drawn, wanted, seen, config.gamma)).mean()
             mask = mask_loss(logits, self._moving(batch)).mean()
-        return {"loss": config.denoise_weight * denoise + config.mask_weight * mask, "denoise": denoise, "mask": mask}
+        loss = config.denoise_weight * denoise + config.mask_weight * mask
+        return {"loss": loss, "denoise": denoise, "mask": mask}, found.shares
 
     def _moving(self, batch: dict[str, Tensor]) -> Tensor:
         """What the mask shall show, at the size of latents."""

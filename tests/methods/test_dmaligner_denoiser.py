@@ -105,6 +105,11 @@ def test_copies_need_something_to_copy(wrong: dict[str, Any]) -> None:
         tiny(copies=True, **wrong)
 
 
+def test_a_weight_of_shares_needs_copies() -> None:
+    with pytest.raises(InputError, match="share_weight needs copies"):
+        tiny(geometry="plane", share_weight=0.1)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (5, 7), (8, 3)])
 @torch.no_grad()
 def test_any_size_is_filled_up_with_its_border(size: tuple[int, int]) -> None:

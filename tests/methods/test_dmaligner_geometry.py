@@ -16,6 +16,8 @@ from raylign.methods.dmaligner.geometry_condition import (
     kept_pixels,
     motion_off_plane,
     plane_of,
+    rightness,
+    share_loss,
 )
 from tests.methods.test_flow_baselines import texture
 
@@ -108,6 +110,31 @@ def test_the_reference_takes_the_light_of_the_source() -> None:
     assert torch.equal(in_source_light(reference, warped, torch.zeros_like(agrees)), reference)
     black = torch.zeros_like(reference)
     assert torch.equal(in_source_light(black, warped, agrees), black)
+
+
+def test_the_more_right_picture_has_the_greater_share() -> None:
+    truth = texture(3, (24, 32))
+    near, far = truth + 0.1, truth.clone()
+    # Far off on the left, exact on the right.
+    far[..., :16] += 0.2
+    right = rightness([near, far], truth, 4)
+    assert right.shape == (1, 2, 6, 8)
+    torch.testing.assert_close(right.sum(dim=1), torch.ones(1, 6, 8))
+    # Squared errors 0.01 and 0.04, and 0.01 and 0, with what does not count; away from the seam.
+    for columns, errors in ((slice(0, 3), (0.0101, 0.0401)), (slice(5, 8), (0.0101, 0.0001))):
+        first, second = (1 / error**2 for error in errors)
+        wanted = torch.full((1, 6, 3), first / (first + second))
+        torch.testing.assert_close(right[:, 0, :, columns], wanted, atol=1e-4, rtol=1e-3)
+
+
+def test_the_loss_of_shares_is_least_where_they_relate_as_what_is_right() -> None:
+    right = torch.rand(2, 3, 4, 5, generator=torch.Generator().manual_seed(0)).softmax(dim=1)
+    least = -(right * right.log()).sum(dim=1).mean(dim=(1, 2))
+    torch.testing.assert_close(share_loss(right, right), least)
+    # What is left for none of them is not judged.
+    torch.testing.assert_close(share_loss(0.3 * right, right), least)
+    assert (share_loss(right.flip(1), right) > least).all()
+    assert share_loss(torch.tensor([0.0, 1.0])[None, :, None, None], torch.ones(1, 2, 1, 1) / 2).isfinite().all()
 
 
 def test_a_batch_is_its_items() -> None:

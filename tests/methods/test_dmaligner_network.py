@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import shutil
 from pathlib import Path
@@ -129,6 +130,22 @@ def test_every_choice_trains(dmp: str, geometry: str, loss: str, copies: bool) -
         assert all(each.grad is not None for each in part.parameters())
         assert any(each.grad.abs().sum() > 0 for each in part.parameters())
     assert all(each.grad is None for each in model.autoencoder.parameters())
+
+
+@pytest.mark.parametrize("dmp", ["correlation", "none"])
+def test_shares_are_told_which_picture_is_right(dmp: str) -> None:
+    batch, weight = moving_batch(), 0.5
+    model = small_aligner(dmp=dmp, geometry="plane", copies=True, share_weight=weight).train()
+    model.enter_stage("diffusion")
+    told = model.training_step(batch)
+    model.config = dataclasses.replace(model.config, share_weight=0.0)
+    untold = model.training_step(batch)
+    assert "share" not in untold
+    torch.testing.assert_close(told["loss"], untold["loss"] + weight * told["share"])
+    # The denoising loss left out, the shares follow what is right.
+    model = small_aligner(dmp=dmp, geometry="plane", copies=True, share_weight=1.0, denoise_weight=0.0, mask_weight=0.0)
+    losses = train_stage(model, "diffusion", batch, 40, lr=1e-2)
+    assert losses[-1] < 0.8 * losses[0]
 
 
 @pytest.mark.parametrize("reading", [AUTHORS, SOURCE])
