@@ -152,8 +152,8 @@ DRAWING := --data $(DYNAMIC)/people --loop.schedule cosine --loop.warmup-steps 1
 	--augment.shift 0.02 --augment.brightness 0.2 --augment.colour 0.1 --augment.flip 0.5 --loop.steps-per-epoch 200 \
 	--model.latent-channels 8 --model.vae-channels 32 64 64 \
 	--model.channels 48 --model.multipliers 1 2 2 --model.blocks 1 --model.attention-levels 1 --backend plain --resume
-DRAWN := 'dmaligner[steps=50]' 'dmaligner[steps=1]' 'dmaligner[solver=dpm]' 'dmaligner[solver=student]' \
-	'dmaligner[solver=student,student_steps=1]' \
+DRAWN := 'dmaligner[steps=50]' 'dmaligner[steps=4]' 'dmaligner[steps=2]' 'dmaligner[solver=dpm,steps=4]' \
+	'dmaligner[solver=student]' 'dmaligner[solver=student,student_steps=4]' \
 	'dmaligner[keep_pixels=true]' 'dmaligner[carry_detail=false]'
 
 # The numbers of docs/results/dmaligner.md; with the narrow LoFTR if that is trained.

@@ -75,8 +75,8 @@ class DmAligner(LearnedAligner):
         return ("truth", "dynamic") if config.dmp == "correlation" else ("truth",)
 
     def validation_inference(self) -> DmAlignerInference:
-        """Few steps: what the weights know already shows after four of them. In its stage the student draws."""
-        return DmAlignerInference(solver="student" if self._stage == STUDENT else "ddim", steps=4, student_steps=4)
+        """The default; in its stage the student draws."""
+        return DmAlignerInference(solver="student" if self._stage == STUDENT else "ddim")
 
     def training_stages(self) -> tuple[Stage, ...]:
         """The autoencoder unless it is given, the diffusion, and the student if there shall be one."""

@@ -92,7 +92,7 @@ class DmAlignerPipeline(DiffusionPipeline):
         self,
         reference: Tensor | Image.Image,
         source: Tensor | Image.Image,
-        num_inference_steps: int = 4,
+        num_inference_steps: int = 1,
         *,
         solver: Literal["ddim", "dpm", "student"] = "ddim",
         seed: int = 0,
