@@ -123,7 +123,9 @@ class Drawing:
             assert self.model.student is not None
             latents = student_sampled(self._predict(self.model.student), noise, config, inference.student_steps)
         else:
-            latents = sampled(self._predict(self.model.denoiser), noise, config, inference.solver, inference.steps)
+            latents = sampled(
+                self._predict(self.model.denoiser), noise, config, inference.solver, inference.steps_of(config)
+            )
         picture = self._decoded(latents)
         if self._details:
             assert self._shares is not None, "the last step has told them"

@@ -92,7 +92,7 @@ class DmAlignerPipeline(DiffusionPipeline):
         self,
         reference: Tensor | Image.Image,
         source: Tensor | Image.Image,
-        num_inference_steps: int = 1,
+        num_inference_steps: int | None = None,
         *,
         solver: Literal["ddim", "dpm", "student"] = "ddim",
         seed: int = 0,
@@ -105,7 +105,7 @@ class DmAlignerPipeline(DiffusionPipeline):
         Args:
             reference: `(B, 3, H, W)` in [0, 1], or one picture.
             source: `(B, 3, h, w)` in [0, 1], or one picture.
-            num_inference_steps: of the solver; a student takes up to 8.
+            num_inference_steps: of the solver, a student takes up to 8; None takes the default of `DmAlignerInference`.
             solver: see `DmAlignerInference`.
             seed: of the noise; with the same the pixels are those of `DmAligner.align`.
             generator: draws the seed, if given.
@@ -117,7 +117,9 @@ class DmAlignerPipeline(DiffusionPipeline):
         """
         if generator is not None:
             seed = int(torch.randint(2**31 - 1, (), generator=generator, device=generator.device))
-        steps: dict[str, Any] = {"student_steps" if solver == "student" else "steps": num_inference_steps}
+        steps: dict[str, Any] = {}
+        if num_inference_steps is not None:
+            steps = {"student_steps" if solver == "student" else "steps": num_inference_steps}
         model = self.aligner()
         model.inference = DmAlignerInference(solver=solver, seed=seed, **steps, **choices)
         image = model.align(_tensor(reference), _tensor(source)[:, None]).image

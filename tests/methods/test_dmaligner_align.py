@@ -217,6 +217,23 @@ def test_more_steps_than_noise_levels_are_refused() -> None:
         chosen(small_aligner(train_steps=10), steps=11).align(batch["reference"], batch["source"][:, None])
 
 
+@pytest.mark.parametrize(
+    ("variant", "steps"),
+    [
+        ({"prediction": "sample"}, 1),
+        ({"prediction": "epsilon"}, 50),
+        ({"prediction": "epsilon", "train_steps": 10}, 10),
+    ],
+)
+def test_who_predicts_noise_takes_the_papers_steps_unless_told(variant: dict[str, Any], steps: int) -> None:
+    batch = moving_batch(1)
+    told, untold = (chosen(small_aligner(**variant), steps=number) for number in (steps, None))
+    expected, found = (model.align(batch["reference"], batch["source"][:, None]).image for model in (told, untold))
+    assert torch.equal(found, expected)
+    other = chosen(untold, steps=2).align(batch["reference"], batch["source"][:, None]).image
+    assert not torch.equal(other, expected)
+
+
 def test_aligning_leaves_a_training_as_it_is() -> None:
     model, batch = small_aligner().train(), moving_batch()
     before = {name: value.clone() for name, value in model.state_dict().items()}
