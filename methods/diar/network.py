@@ -67,8 +67,8 @@ class Diar(LearnedAligner):
         other = read_checkpoint(folder, Diar)
         differing = [name for name in DESCRIPTOR_SHAPE if getattr(other.config, name) != getattr(self.config, name)]
         if differing:
-            options = (f"{name} {getattr(other.config, name)}" for name in differing)
-            raise InputError(f"{folder}: its descriptors have another shape; set {', '.join(options)}")
+            options = (f"--model.{name.replace('_', '-')} {getattr(other.config, name)}" for name in differing)
+            raise InputError(f"{folder}: its descriptors have another shape; give {' '.join(options)}")
         self.descriptors.load_state_dict(other.descriptors.state_dict())
 
     def validation_inference(self) -> DiarInference:

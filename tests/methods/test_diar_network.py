@@ -106,7 +106,7 @@ def test_descriptors_of_another_checkpoint_are_taken_over_and_not_trained(tmp_pa
 
 def test_descriptors_of_another_shape_are_refused(tmp_path: Path) -> None:
     small_diar(backbone_layers=2, descriptor=24).save_pretrained(tmp_path)
-    with pytest.raises(InputError, match=r"have another shape; set backbone_layers 2, descriptor 24$"):
+    with pytest.raises(InputError, match=r"another shape; give --model\.backbone-layers 2 --model\.descriptor 24$"):
         small_diar(descriptors=str(tmp_path))
     with pytest.raises(CheckpointError, match=r"config\.json"):
         small_diar(descriptors=str(tmp_path / "none"))
