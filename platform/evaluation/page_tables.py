@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 
 from .results import METRICS, Metric
@@ -58,7 +59,7 @@ def _result_table(table: Table) -> str:
     lines = []
     for index, row in enumerate(table.rows):
         failed = f' <span class="failed">{row["failed"]} failed</span>' if row.get("failed") else ""
-        line = f'<th scope="row">{html.escape(row["method"])}</th><td data-value="{row["n"]}">{row["n"]}{failed}</td>'
+        line = f'<th scope="row">{_breakable(row["method"])}</th><td data-value="{row["n"]}">{row["n"]}{failed}</td>'
         for metric, column in columns:
             shown = " data-main" if metric.name in main else " hidden"
             line += _cell(column[index], reasons, f' data-metric="{metric.name}"{shown}', mark=len(table.rows) > 1)
@@ -85,7 +86,7 @@ def _difficulty(metric: Metric, found: Sequence[Table], methods: Sequence[str]) 
     reasons = list(dict.fromkeys(cell.reason for column in cells for cell in column.values() if cell.reason))
     missing = Cell("-", None, False, "")
     lines = [
-        f'<tr><th scope="row">{html.escape(method)}</th>'
+        f'<tr><th scope="row">{_breakable(method)}</th>'
         + "".join(_cell(column.get(method, missing), reasons, "", mark=len(column) > 1) for column in cells)
         + "</tr>"
         for method in methods
@@ -123,3 +124,8 @@ def _scrolled(label: str, heads: str, lines: Sequence[str]) -> str:
         f'<div class="scroll" tabindex="0" role="region" aria-label="{html.escape(label)}"><table class="sortable">'
         f"<thead>{heads}</thead><tbody>{''.join(lines)}</tbody></table></div>"
     )
+
+
+def _breakable(method: str) -> str:
+    """A name of which long ones may go on in the next line after each option."""
+    return re.sub(r"(?=\[)|(?<=,)", "<wbr>", html.escape(method))

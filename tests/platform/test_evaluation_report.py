@@ -387,6 +387,18 @@ def test_table_alone_works(browser: Any, tmp_path: Path) -> None:
     assert problems == []
 
 
+def test_names_with_options_are_shown_in_full(browser: Any, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    names = ["dmaligner[solver=student]", "dmaligner[solver=student,student_steps=4,keep_pixels=true]"]
+    path.write_text(report_page([], [row(name, psnr_overlap=20.0) for name in names], {}), encoding="utf-8")
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    cells = page.locator("#results tbody th")
+    assert [text.replace("\n", "") for text in cells.all_inner_texts()] == names
+    assert cells.evaluate_all("all => all.every(cell => cell.scrollWidth <= cell.clientWidth)")
+    page.close()
+
+
 def test_sorting(opened: Any) -> None:
     methods = opened.locator("#results tbody th")
     head = opened.locator("#results th", has_text="psnr_overlap")
