@@ -161,7 +161,7 @@ dmaligner: dmaligner-checkpoint still board-dsia
 	$(BIN)/raylign evaluate --data $(BOARD)/dsia --name dmaligner --methods identity sift sift-mesh dis-flow dmaligner \
 		$(DRAWN) $(if $(wildcard runs/train/loftr.safetensors),loftr $(LOFTR)) \
 		--markdown docs/results/dmaligner.md docs/results/dmaligner-tables.md --json $(BOARD)/dmaligner.json
-	$(BIN)/python -m tests.benchmarks.round_trip runs/train/dmaligner/checkpoint $(BOARD)/dsia
+	$(BIN)/python -m tests.benchmarks.drawing_bounds runs/train/dmaligner/checkpoint $(BOARD)/dsia
 	$(if $(PICTURES),$(BIN)/python -m tests.benchmarks.real_flow $(PICTURES)#D identity sift sift-mesh dis-flow dmaligner)
 	$(BIN)/raylign study docs/studies/dmaligner.yaml --markdown docs/results/dmaligner-study.md
 
