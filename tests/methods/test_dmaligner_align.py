@@ -227,7 +227,7 @@ def test_more_steps_than_noise_levels_are_refused() -> None:
 )
 def test_who_predicts_noise_takes_the_papers_steps_unless_told(variant: dict[str, Any], steps: int) -> None:
     batch = moving_batch(1)
-    told, untold = (chosen(small_aligner(**variant), steps=number) for number in (steps, None))
+    told, untold = (chosen(small_aligner(**variant), steps=number) for number in (steps, 0))
     expected, found = (model.align(batch["reference"], batch["source"][:, None]).image for model in (told, untold))
     assert torch.equal(found, expected)
     other = chosen(untold, steps=2).align(batch["reference"], batch["source"][:, None]).image

@@ -110,6 +110,14 @@ def test_a_text_is_read_by_the_type_of_its_field(checkpoint: str, text: str, nam
     assert inference.default_inference("shift", chosen) == expected
 
 
+@pytest.mark.parametrize("method", registry.names(learned=True))
+def test_every_default_can_be_given_as_a_text(method: str) -> None:
+    defaults = inference.default_inference(method, ())
+    for name, value in defaults.items():
+        chosen = inference.read_choices([f"{name}={value}"], "--set")
+        assert inference.default_inference(method, chosen) == defaults
+
+
 @pytest.mark.parametrize(
     ("texts", "told"),
     [
