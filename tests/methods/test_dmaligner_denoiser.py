@@ -66,7 +66,7 @@ def test_denoiser_is_the_unet_of_diffusers() -> None:
         ("features", "none", 12),
         ("correlation", "none", 16),
         ("correlation", "flow", 21),
-        ("none", "plane", 21),
+        ("none", "plane", 25),
     ],
 )
 def test_input_channels(dmp: str, geometry: str, channels: int) -> None:
