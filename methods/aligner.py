@@ -206,6 +206,10 @@ class LearnedAligner(nn.Module, PyTorchModelHubMixin, Aligner):
         with `best_homography` the homography is the one that comes closest where none is true of a pair."""
         return ()
 
+    def settled(self, inference: Any) -> Any:
+        """The same options, with a value for each that they leave to the network."""
+        return inference
+
     def validation_inference(self) -> Any:
         """The `Inference` with which a training measures itself: what the weights can do, without costly help."""
         return type(self).Inference()

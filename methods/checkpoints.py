@@ -116,6 +116,15 @@ def download_checkpoint(repository: str, **options: Any) -> Path:
     return Path(path).parent
 
 
+def model_option(name: str, value: Any) -> str:
+    """The command line's option that sets a field of the configuration."""
+    dashed = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--model.{dashed}" if value else f"--model.no-{dashed}"
+    values = value if isinstance(value, tuple) else (value,)
+    return f"--model.{dashed} {' '.join(map(str, values))}"
+
+
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG_FILE
     if not folder.is_dir():

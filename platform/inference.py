@@ -75,7 +75,7 @@ def set_inference(aligner: Aligner, chosen: Chosen, label: str) -> None:
     from ..methods.aligner import LearnedAligner
 
     if isinstance(aligner, LearnedAligner):
-        aligner.inference = _inference(type(aligner), chosen, label)
+        aligner.inference = aligner.settled(_inference(type(aligner), chosen, label))
     elif chosen:
         raise _unknown(aligner.name, {}, chosen[0][0], label)
 

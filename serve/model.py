@@ -74,8 +74,10 @@ class ModelReplica:
         if index not in self._loaded:
             self._loaded[index] = load_model(served.choice)
         aligner = self._loaded[index]
+        set_inference(aligner, served.choice.inference, FIELD)
+        most = told_inference(aligner)
         set_inference(aligner, tuple((dict(served.choice.inference) | dict(asked)).items()), FIELD)
-        _check_work(told_inference(aligner), served.inference)
+        _check_work(told_inference(aligner), most)
         return aligner, served.choice
 
     def _prove(self) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .. import geometry
 from ..aligner import Alignment, LearnedAligner, Stage, check_frames, check_set, has_fast_bfloat16
-from ..checkpoints import read_checkpoint
+from ..checkpoints import model_option, read_checkpoint
 from ..draws import Draws
 from ..errors import InputError
 from ..transform import HomographyTransform, warp
@@ -67,7 +67,7 @@ class Diar(LearnedAligner):
         other = read_checkpoint(folder, Diar)
         differing = [name for name in DESCRIPTOR_SHAPE if getattr(other.config, name) != getattr(self.config, name)]
         if differing:
-            options = (f"--model.{name.replace('_', '-')} {getattr(other.config, name)}" for name in differing)
+            options = (model_option(name, getattr(other.config, name)) for name in differing)
             raise InputError(f"{folder}: its descriptors have another shape; give {' '.join(options)}")
         self.descriptors.load_state_dict(other.descriptors.state_dict())
 

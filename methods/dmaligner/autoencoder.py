@@ -19,6 +19,7 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch import Tensor, nn
 
 from ..checkpoints import WEIGHTS_FILE as CHECKPOINT_WEIGHTS_FILE
+from ..checkpoints import model_option
 from ..errors import InputError
 from ..weights import fit, state_dict
 from .config import DmAlignerConfig
@@ -218,7 +219,7 @@ class Autoencoder(nn.Module):
         fit(self, own, str(folder))
 
     def _check_shape(self, path: Path, shape: dict[str, Any]) -> None:
-        options = [_option(name, value) for name, value in shape.items() if value != getattr(self.config, name)]
+        options = [model_option(name, value) for name, value in shape.items() if value != getattr(self.config, name)]
         if options:
             raise InputError(f"{path}: the autoencoder has another shape; give {' '.join(options)}")
 
@@ -268,12 +269,3 @@ def _new_name(name: str) -> str:
     module, _, rest = name.rpartition(".")
     above, _, layer = module.rpartition(".")
     return f"{above}.{OLD_NAMES[layer]}.{rest}" if layer in OLD_NAMES else name
-
-
-def _option(name: str, value: Any) -> str:
-    """The command line's option that sets a field of the configuration."""
-    dashed = name.replace("_", "-")
-    if isinstance(value, bool):
-        return f"--model.{dashed}" if value else f"--model.no-{dashed}"
-    values = value if isinstance(value, tuple) else (value,)
-    return f"--model.{dashed} {' '.join(map(str, values))}"

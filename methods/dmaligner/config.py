@@ -217,9 +217,3 @@ class DmAlignerInference:
                 raise InputError(f"{name} must be {low} to {high}, not {getattr(self, name)}")
         if self.tile % 32 or self.overlap % 32 or 2 * self.overlap > self.tile:
             raise InputError("tile and overlap must be multiples of 32, and overlap at most half of tile")
-
-    def steps_of(self, config: DmAlignerConfig) -> int:
-        """Steps of 'ddim' and 'dpm' with such a network, at most its noise levels if they are not chosen."""
-        if self.steps:
-            return self.steps
-        return 1 if config.prediction == "sample" else min(PAPER_STEPS, config.train_steps)

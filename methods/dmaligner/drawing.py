@@ -70,7 +70,7 @@ class Drawing:
     """
 
     def __init__(self, model: DmAligner, reference: Tensor, source: Tensor) -> None:
-        self.model, self.inference = model, model.inference
+        self.model, self.inference = model, model.settled(model.inference)
         self.batch, self.device = len(reference), reference.device
         self.size: Size = (reference.shape[-2], reference.shape[-1])
         self.stride = model.autoencoder.stride
@@ -123,9 +123,7 @@ class Drawing:
             assert self.model.student is not None
             latents = student_sampled(self._predict(self.model.student), noise, config, inference.student_steps)
         else:
-            latents = sampled(
-                self._predict(self.model.denoiser), noise, config, inference.solver, inference.steps_of(config)
-            )
+            latents = sampled(self._predict(self.model.denoiser), noise, config, inference.solver, inference.steps)
         picture = self._decoded(latents)
         if self._details:
             assert self._shares is not None, "the last step has told them"

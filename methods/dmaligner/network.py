@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ from ..aligner import Alignment, LearnedAligner, Stage, single_source
 from ..draws import Draws
 from ..errors import InputError
 from .autoencoder import Autoencoder
-from .config import AUTOENCODER, DIFFUSION, STUDENT, DmAlignerConfig, DmAlignerInference
+from .config import AUTOENCODER, DIFFUSION, PAPER_STEPS, STUDENT, DmAlignerConfig, DmAlignerInference
 from .denoiser import Denoiser, denoiser_of
 from .diffusion import Diffusion
 from .dmp import CorrelationMask, flow_inconsistency, fused, mask_loss, masked_loss
@@ -73,6 +74,13 @@ class DmAligner(LearnedAligner):
     def batch_fields(cls, config: DmAlignerConfig) -> tuple[str, ...]:
         """See `LearnedAligner.batch_fields`."""
         return ("truth", "dynamic") if config.dmp == "correlation" else ("truth",)
+
+    def settled(self, inference: DmAlignerInference) -> DmAlignerInference:
+        """See `LearnedAligner.settled`: `steps` of 0 become 1 or the paper's, at most the noise levels there are."""
+        if inference.steps:
+            return inference
+        needed = 1 if self.config.prediction == "sample" else min(PAPER_STEPS, self.config.train_steps)
+        return replace(inference, steps=needed)
 
     def validation_inference(self) -> DmAlignerInference:
         """The default; in its stage the student draws."""

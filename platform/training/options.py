@@ -48,8 +48,8 @@ class LoopOptions:
     sync_norm: bool = True
     """BatchNorm over the samples of all workers, so that any number of workers trains alike."""
     start_from: str = ""
-    """Folder of a checkpoint of this method whose weights, all of them, the training starts from. What --model options
-    would load (`vae`, `descriptors`, `backbone-weights`, `encoder-weights`) is not loaded then."""
+    """Folder of a checkpoint of this method whose weights, all of them, the training starts from. Files of weights
+    that --model options name are not read then."""
     seed: int = 0
     """Seed of weights, data order, augmentation and the method's own random numbers."""
     data_share: float = 1.0

@@ -21,6 +21,7 @@ from raylign.serve.app import ServeSettings, app_builder, served_models
 from raylign.serve.contract import AlignRequest, Answer, Refusal
 from raylign.serve.model import ModelReplica
 from tests.datasets import png, texture
+from tests.methods.dmaligner_small import small_aligner
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,17 @@ def test_wrong_options_of_a_request(checkpoint: str, asked: dict[str, str], told
     assert refusal.status == 422
     assert told in refusal.detail
     assert answered(ask(replica)).facts["inference"] == {"steps": 12, "gain": 1.0}
+
+
+def test_what_is_left_to_the_network_is_bounded_too(workdir: Path) -> None:
+    small_aligner(prediction="epsilon", train_steps=10).save_pretrained("noise")
+    replica = ModelReplica(served_models(ServeSettings(checkpoint="noise", set=("steps=4",))))
+    refusal = ask(replica, steps="0")
+    assert refusal == Refusal(422, "field 'set': steps is served up to 4, not 10")
+    replica = ModelReplica(served_models(ServeSettings(checkpoint="noise")))
+    assert ask(replica, steps="11") == Refusal(422, "field 'set': steps is served up to 10, not 11")
+    request = AlignRequest(PICTURE, PICTURE, 0, False, True, ())
+    assert answered(asyncio.run(replica.align(request))).facts["inference"]["steps"] == 10
 
 
 def test_options_for_a_baseline(checkpoint: str) -> None:
